@@ -1,18 +1,41 @@
 """Errors of the models' room.
 
 TipoffError
-└── ModelError                FAILED_PRECONDITION: a model is not usable as it stands
-    ├── ModelNotFoundError    NOT_FOUND: no such model in the store
-    ├── ModelFormatError      INVALID_ARGUMENT: a file is not a model that we can run
-    └── WeightsError          DATA_LOSS: weights differ from what their manifest or our pins say
-        └── DownloadError     UNAVAILABLE, retryable: the weights did not arrive
+├── ModelError                    FAILED_PRECONDITION: a model is not usable as it stands
+│   ├── ModelNotFoundError        NOT_FOUND: no such model in the store
+│   ├── ModelFormatError          INVALID_ARGUMENT: a file is not a model that we can run
+│   └── WeightsError              DATA_LOSS: weights differ from their manifest or our pins
+│       └── DownloadError         UNAVAILABLE, retryable: the weights did not arrive
+├── InvalidInputError
+│   └── BadRequestError           a model refused its input, and says why
+├── NotFoundError
+│   └── NotServedError            the server has no model of that name
+├── ConflictError
+│   └── PortTakenError            another process listens on the port that was asked for
+├── UnavailableError              retryable
+│   ├── ServerUnavailableError    nothing answers at the address, or a model's process died
+│   └── SlotsBusyError            all shared-memory slots are in use
+├── DeadlineError
+│   └── CallTimedOutError         the server did not answer in time
+└── InternalError
+    ├── EnvironmentBrokenError    the models' environment or the server cannot be used
+    ├── ServerStartError          tritonserver ended, or its models never answered
+    └── ModelFailedError          a model failed on a request that it had accepted
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from tipoff.errors import TipoffError
+from tipoff.errors import (
+    ConflictError,
+    DeadlineError,
+    InternalError,
+    InvalidInputError,
+    NotFoundError,
+    TipoffError,
+    UnavailableError,
+)
 
 
 class ModelError(TipoffError):
@@ -48,3 +71,39 @@ class DownloadError(WeightsError):
     status: ClassVar[str] = "UNAVAILABLE"
     retryable: ClassVar[bool] = True
     exit_code: ClassVar[int] = 5
+
+
+class BadRequestError(InvalidInputError):
+    """A model refused its input; the message says what is wrong with it."""
+
+
+class NotServedError(NotFoundError):
+    """The server has no model of that name."""
+
+
+class PortTakenError(ConflictError):
+    """Another process listens on the port that was asked for."""
+
+
+class ServerUnavailableError(UnavailableError):
+    """Nothing answers at the address, or a model's process has died."""
+
+
+class SlotsBusyError(UnavailableError):
+    """All shared-memory slots are in use: more requests in flight than there are slots."""
+
+
+class CallTimedOutError(DeadlineError):
+    """The server did not answer before the deadline of the call."""
+
+
+class EnvironmentBrokenError(InternalError):
+    """The models' environment or the server binary cannot be used."""
+
+
+class ServerStartError(InternalError):
+    """The server ended while it started, or its models never answered a request."""
+
+
+class ModelFailedError(InternalError):
+    """A model failed on a request that it had accepted."""
