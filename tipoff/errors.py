@@ -1,0 +1,110 @@
+"""Every error that Tipoff raises on purpose.
+
+Each says what happened, why, and what to do; carries the ids needed to act; and knows the gRPC
+status that it becomes on the wire, whether trying again can help, and the exit code of a command
+that ends with it. The tree, with what the rooms add in their own `errors.py`:
+
+    TipoffError                       UNKNOWN              exit 1
+    ├── InvalidInputError             INVALID_ARGUMENT     exit 2   also a ValueError
+    │   ├── CalibrationError          INVALID_ARGUMENT     exit 2
+    │   └── TimeOutOfRangeError       OUT_OF_RANGE         exit 2
+    ├── NotFoundError                 NOT_FOUND            exit 3   also a LookupError
+    ├── ConflictError                 FAILED_PRECONDITION  exit 4
+    ├── UnavailableError              UNAVAILABLE          exit 5   retryable
+    ├── DeadlineError                 DEADLINE_EXCEEDED    exit 6   retryable, also a TimeoutError
+    └── InternalError                 INTERNAL             exit 70
+
+This module imports the standard library alone: the core and the models inside Triton use it too.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TipoffError(Exception):
+    """The root: anything that Tipoff raises on purpose.
+
+    Args:
+        message: What happened, why, and what to do; for a person.
+        **ids: What the message is about (a camera, a track, a model), for a program.
+    """
+
+    status: ClassVar[str] = "UNKNOWN"
+    """Name of the gRPC status that this becomes on the wire."""
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later without a change by the caller."""
+    exit_code: ClassVar[int] = 1
+    """What a command exits with."""
+
+    def __init__(self, message: str, **ids: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.ids: dict[str, object] = dict(ids)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the ids when the error crosses to another process."""
+        return (_rebuild, (type(self), self.message, self.ids))
+
+
+def _rebuild(kind: type[TipoffError], message: str, ids: dict[str, object]) -> TipoffError:
+    error = kind.__new__(kind, message)
+    TipoffError.__init__(error, message, **ids)
+    return error
+
+
+class InvalidInputError(TipoffError, ValueError):
+    """What was given cannot be used: a wrong shape, value, file or combination."""
+
+    status = "INVALID_ARGUMENT"
+    exit_code = 2
+
+
+class CalibrationError(InvalidInputError):
+    """A camera calibration cannot be read, is not one, or says what a Rig cannot hold."""
+
+
+class TimeOutOfRangeError(InvalidInputError):
+    """The time asked for lies before what is kept or after what can be predicted."""
+
+    status = "OUT_OF_RANGE"
+
+
+class NotFoundError(TipoffError, LookupError):
+    """A thing asked for by name is not there: a camera, a model, a session, a file."""
+
+    status = "NOT_FOUND"
+    exit_code = 3
+
+
+class ConflictError(TipoffError):
+    """The state of things forbids it: a taken port, a held lease, a moved epoch."""
+
+    status = "FAILED_PRECONDITION"
+    exit_code = 4
+
+
+class UnavailableError(TipoffError):
+    """A server or program that is needed does not answer now."""
+
+    status = "UNAVAILABLE"
+    retryable = True
+    exit_code = 5
+
+
+class DeadlineError(TipoffError, TimeoutError):
+    """It took longer than it was allowed to."""
+
+    status = "DEADLINE_EXCEEDED"
+    retryable = True
+    exit_code = 6
+
+
+class InternalError(TipoffError):
+    """Tipoff itself is wrong; the message asks for a report."""
+
+    status = "INTERNAL"
+    exit_code = 70
