@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
@@ -42,7 +43,7 @@ class BuildStubs(Command):
     """Generates the messages, services and their types from protos/ into tipoff/v1."""
 
     description = "generate the stubs of protos/ with their types"
-    user_options = [("build-lib=", None, "folder to write tipoff/v1 into")]
+    user_options: ClassVar = [("build-lib=", None, "folder to write tipoff/v1 into")]
     editable_mode = False
 
     def initialize_options(self) -> None:
@@ -88,7 +89,7 @@ class BuildStubs(Command):
 
 
 def _protoc(protos: list[Path], out: Path) -> None:
-    import grpc_tools  # noqa: PLC0415 - a build requirement, and not needed for a bare sdist
+    import grpc_tools
 
     included = Path(grpc_tools.__file__).parent / "_proto"
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{included}"]
@@ -103,7 +104,7 @@ PLUGINS = ("mypy", "mypy_grpc")
 class Build(build):
     """A build that forgets the last one, so that no deleted file stays in a wheel."""
 
-    sub_commands = [("build_stubs", None), *build.sub_commands]
+    sub_commands: ClassVar = [("build_stubs", None), *build.sub_commands]
 
     def run(self) -> None:
         """Empty the folder first."""
@@ -122,7 +123,7 @@ class BuildExt(build_ext):
             super().build_extension(ext)
 
     def _cmake(self, ext: Extension) -> None:
-        import pybind11  # noqa: PLC0415 - a build requirement
+        import pybind11
 
         build_folder = (Path(self.build_temp) / "cmake").resolve()
         module = Path(self.get_ext_fullpath(ext.name)).resolve()
@@ -155,8 +156,8 @@ def extensions() -> list[Extension]:
 
 
 def _cythonized() -> list[Extension]:
-    import numpy  # noqa: ICN001, PLC0415 - build requirements
-    from Cython.Build import cythonize  # noqa: PLC0415
+    import numpy
+    from Cython.Build import cythonize
 
     decode = Extension(
         "accel.decode",
