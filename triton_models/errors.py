@@ -53,7 +53,7 @@ class ModelNotFoundError(ModelError):
 
 
 class ModelFormatError(ModelError):
-    """A file is not a model that we can run; the message says what was found and what is accepted."""
+    """A file is no model that we can run; the message says what was found and what is taken."""
 
     status: ClassVar[str] = "INVALID_ARGUMENT"
     exit_code: ClassVar[int] = 2

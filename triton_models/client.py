@@ -1,0 +1,397 @@
+"""Calling the models in Triton: typed, with a deadline on every call, frames in shared memory.
+
+    with InferenceClient("127.0.0.1:8001") as client:
+        people = client.people_frame(frame)                      # frame: uint8 (H, W, 3) RGB
+        with client.frame(height, width) as shared:              # without a copy:
+            image.rgb_into(shared.pixels)
+            found = client.submit_people_frame(shared)           # several at once
+            posed = client.submit_pose_crops(shared, boxes)
+            print(found.result().keypoints, posed.result())
+
+One client may be used by any number of threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from triton_models import wire
+from triton_models.errors import BadRequestError, ServerUnavailableError
+from triton_models.slots import CHANNELS, SharedFrame, SlotPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from tipoff.errors import TipoffError
+
+Result = TypeVar("Result")
+MAX_SLOTS = 256
+UNREGISTER_S = 2.0
+_KNOWN_REGION = "already in manager"
+_LOST_REGION = "Unable to find shared memory region"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How a client calls."""
+
+    deadline_s: float = 10.0
+    """How long an answer may take, waiting for a slot not included."""
+    slot_wait_s: float = 10.0
+    """How long to wait for a free slot."""
+    slots: int = 8
+    """Frames that may be in shared memory at once."""
+    shared_memory: bool = True
+    """Frames by shared memory; False sends their bytes, for a server on another machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleQuery:
+    """How to look for people in a frame; None leaves it to the model's configuration."""
+
+    region: tuple[float, float, float, float] | None = None
+    """The part to look at, x0, y0, x1, y1 in source pixels; None is the whole frame."""
+    input_width: int | None = None
+    """Width of the model's input in pixels, a multiple of 32."""
+    input_height: int | None = None
+    """Height of the model's input in pixels, a multiple of 32."""
+    threshold: float | None = None
+    """Least score of a person, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The people found in one picture, in its source pixels."""
+
+    boxes_px: NDArray[np.float32]
+    """(N, 4): x0, y0, x1, y1."""
+    keypoints: NDArray[np.float32]
+    """(N, J, 3): u, v and confidence 0 to 1."""
+    scores: NDArray[np.float32]
+    """(N,): how sure the model is of each person, 0 to 1."""
+
+
+class InferenceClient:
+    """A connection to one server.
+
+    Args:
+        address: ``host:port`` of its gRPC port.
+        options: Deadlines, slots and the way of the frames.
+    """
+
+    def __init__(self, address: str, options: ClientOptions | None = None) -> None:
+        self.address = address
+        self.options = options or ClientOptions()
+        assert 0 < self.options.slots <= MAX_SLOTS, self.options.slots
+        self._channel = wire.open_channel(address)
+        self.stub = wire.open_stub(self._channel)
+        self.rescue = ThreadPoolExecutor(1, thread_name_prefix="tipoff-rescue")
+        self._slots = SlotPool(self.options.slots, _Registrar(self))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the shared memory back and hang up; what is in flight is cancelled."""
+        self.rescue.shutdown(wait=True)
+        self._slots.close()
+        self._channel.close()
+
+    def frame(self, height: int, width: int) -> SharedFrame:
+        """Lease a frame in shared memory, to be written and then sent any number of times.
+
+        Args:
+            height: Rows.
+            width: Columns.
+
+        Raises:
+            SlotsBusyError: no slot became free within ``slot_wait_s``.
+        """
+        return self._slots.lease(height, width, self.options.slot_wait_s)
+
+    def people_frame(
+        self,
+        frame: NDArray[np.uint8] | SharedFrame,
+        query: PeopleQuery | None = None,
+        deadline_s: float | None = None,
+    ) -> People:
+        """Find and pose the people of a frame.
+
+        Args:
+            frame: uint8 (H, W, 3) RGB, or a leased frame.
+            query: Where and how to look.
+            deadline_s: How long the answer may take, by default the client's.
+
+        Raises:
+            BadRequestError: the model refuses the frame or the query, and says why.
+            CallTimedOutError: no answer in time.
+            ServerUnavailableError: no server, or the model's process has died.
+        """
+        return self.submit_people_frame(frame, query, deadline_s).result()
+
+    def submit_people_frame(
+        self,
+        frame: NDArray[np.uint8] | SharedFrame,
+        query: PeopleQuery | None = None,
+        deadline_s: float | None = None,
+    ) -> Future[People]:
+        """Send what ``people_frame`` sends and return at once; the future raises its errors."""
+        query = query or PeopleQuery()
+        region = _box_array(query.region) if query.region is not None else None
+        extra = [] if region is None else [wire.ArrayInput("REGION", region)]
+        call = _Call("people_frame", extra, _set_only(query), self._deadline(deadline_s))
+        return self._send_frame(frame, call, _read_people)
+
+    def pose_crops(
+        self,
+        frame: NDArray[np.uint8] | SharedFrame,
+        boxes_px: NDArray[np.float32],
+        pose_model: str | None = None,
+        deadline_s: float | None = None,
+    ) -> NDArray[np.float32]:
+        """Pose the person in each box of a frame.
+
+        Args:
+            frame: uint8 (H, W, 3) RGB, or a leased frame.
+            boxes_px: float32 (N, 4): x0, y0, x1, y1 in source pixels.
+            pose_model: "lightning", "thunder" or an added one; None is the server's default.
+            deadline_s: How long the answer may take, by default the client's.
+
+        Returns:
+            float32 (N, J, 3): u, v in source pixels and confidence 0 to 1.
+
+        Raises:
+            BadRequestError: a box that is no box, or a model that was never pulled.
+            CallTimedOutError: no answer in time.
+            ServerUnavailableError: no server, or the model's process has died.
+        """
+        return self.submit_pose_crops(frame, boxes_px, pose_model, deadline_s).result()
+
+    def submit_pose_crops(
+        self,
+        frame: NDArray[np.uint8] | SharedFrame,
+        boxes_px: NDArray[np.float32],
+        pose_model: str | None = None,
+        deadline_s: float | None = None,
+    ) -> Future[NDArray[np.float32]]:
+        """Send what ``pose_crops`` sends and return at once; the future raises its errors."""
+        parameters: dict[str, str | int | float] = {}
+        if pose_model is not None:
+            parameters["pose_model"] = pose_model
+        boxes = wire.ArrayInput("BOXES", np.asarray(boxes_px, np.float32))
+        call = _Call("pose_crops", [boxes], parameters, self._deadline(deadline_s))
+        return self._send_frame(frame, call, _read_poses)
+
+    def people_jpeg(self, data: bytes, deadline_s: float | None = None) -> People:
+        """Find and pose the people of a JPEG.
+
+        Args:
+            data: The file's bytes.
+            deadline_s: How long the answer may take, by default the client's.
+
+        Raises:
+            BadRequestError: it is no JPEG that can be used, and why.
+        """
+        image = wire.ArrayInput("IMAGE", np.frombuffer(data, np.uint8))
+        call = _Call("people_jpeg", [image], {}, self._deadline(deadline_s))
+        return self._send(call, [], _read_people, None).result()
+
+    def _deadline(self, deadline_s: float | None) -> float:
+        return self.options.deadline_s if deadline_s is None else deadline_s
+
+    def _send_frame(
+        self,
+        frame: NDArray[np.uint8] | SharedFrame,
+        call: _Call,
+        read: Callable[[Any], Result],
+    ) -> Future[Result]:
+        """Send a call whose first input is the frame."""
+        if isinstance(frame, SharedFrame):
+            return self._send(call, [_region_input(frame)], read, frame)
+        frame = _checked_frame(frame)
+        if not self.options.shared_memory:
+            return self._send(call, [wire.ArrayInput("FRAME", frame)], read, None)
+        with self.frame(frame.shape[0], frame.shape[1]) as shared:
+            shared.pixels[...] = frame
+            return self._send(call, [_region_input(shared)], read, shared)
+
+    def _send(
+        self,
+        call: _Call,
+        inputs: list[wire.ArrayInput | wire.RegionInput],
+        read: Callable[[Any], Result],
+        shared: SharedFrame | None,
+    ) -> Future[Result]:
+        """Send a request; a frame's slot is held until the answer."""
+        request = wire.build_request(call.model, [*inputs, *call.inputs], call.parameters)
+        if shared is not None:
+            shared.pool.hold(shared.slot)
+        sending = _Sending(self, call, request, read, shared)
+        sending.start()
+        return sending.future
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call without its frame."""
+
+    model: str
+    inputs: list[wire.ArrayInput]
+    parameters: dict[str, str | int | float]
+    deadline_s: float
+
+
+class _Sending(Generic[Result]):
+    """One request on its way; when the server has forgotten our memory, it is sent once more."""
+
+    def __init__(
+        self,
+        client: InferenceClient,
+        call: _Call,
+        request: Any,
+        read: Callable[[Any], Result],
+        shared: SharedFrame | None,
+    ) -> None:
+        self.future: Future[Result] = Future()
+        self.future.set_running_or_notify_cancel()
+        self._client, self._call, self._request = client, call, request
+        self._read, self._shared = read, shared
+        self._tries_left = 1 if shared is None else 2
+
+    def start(self) -> None:
+        """Send it; the answer comes on a thread of gRPC's."""
+        self._tries_left -= 1
+        try:
+            answer = self._client.stub.ModelInfer.future(
+                self._request, timeout=self._call.deadline_s
+            )
+        except ValueError:  # how gRPC says that the channel is closed
+            self._finish_with(ServerUnavailableError("the client has been closed"))
+        else:
+            answer.add_done_callback(self._answered)
+
+    def _answered(self, answer: Any) -> None:
+        try:
+            result = self._read(wire.read_outputs(answer.result()))
+        except grpc.RpcError as error:
+            self._failed(error)
+        except grpc.FutureCancelledError:
+            self._finish_with(ServerUnavailableError("the client was closed during the call"))
+        except Exception as error:
+            self._finish_with(error)
+        else:
+            self._release()
+            self.future.set_result(result)
+
+    def _failed(self, error: grpc.RpcError) -> None:
+        if self._tries_left and _LOST_REGION in (error.details() or ""):
+            self._client.rescue.submit(self._again)
+        else:
+            translated = wire.translate_error(error, self._client.address, self._call.model)
+            self._finish_with(translated)
+
+    def _again(self) -> None:
+        """Register the memory anew, as after a restart of the server, and send it again."""
+        assert self._shared is not None
+        try:
+            self._shared.pool.register_again(self._shared.slot)
+        except Exception as error:
+            self._finish_with(error)
+        else:
+            self.start()
+
+    def _finish_with(self, error: BaseException) -> None:
+        self._release()
+        self.future.set_exception(error)
+
+    def _release(self) -> None:
+        if self._shared is not None:
+            self._shared.pool.drop(self._shared.slot)
+
+
+class _Registrar:
+    """Registers slots with the client's server."""
+
+    def __init__(self, client: InferenceClient) -> None:
+        self._client = client
+
+    def register(self, region: str, key: str, size: int) -> None:
+        """Make a segment known to the server."""
+        request = service_pb2.SystemSharedMemoryRegisterRequest(
+            name=region, key=key, offset=0, byte_size=size
+        )
+        try:
+            self._client.stub.SystemSharedMemoryRegister(
+                request, timeout=self._client.options.deadline_s
+            )
+        except grpc.RpcError as error:
+            if _KNOWN_REGION in (error.details() or ""):
+                return
+            raise _registering_failed(error, self._client.address) from error
+
+    def unregister(self, region: str) -> None:
+        """Let the server forget a region; a server that is gone has forgotten it."""
+        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=region)
+        with contextlib.suppress(grpc.RpcError, ValueError):
+            self._client.stub.SystemSharedMemoryUnregister(request, timeout=UNREGISTER_S)
+
+
+def _registering_failed(error: grpc.RpcError, address: str) -> TipoffError:
+    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return wire.translate_error(error, address, "the server")
+    return ServerUnavailableError(
+        f"the server at {address} cannot use this machine's shared memory ({error.details()}): "
+        "if it runs elsewhere, send frames as bytes (shared_memory=False)",
+        address=address,
+    )
+
+
+def _checked_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != CHANNELS:
+        raise BadRequestError(
+            f"a frame is uint8 (height, width, 3) RGB, this is {frame.dtype} "
+            f"{list(frame.shape)}: convert it first"
+        )
+    return frame
+
+
+def _region_input(shared: SharedFrame) -> wire.RegionInput:
+    pixels = shared.pixels
+    return wire.RegionInput("FRAME", "UINT8", pixels.shape, shared.region, pixels.nbytes)
+
+
+def _box_array(box: tuple[float, float, float, float]) -> NDArray[np.float32]:
+    return np.asarray(box, np.float32)
+
+
+def _set_only(query: PeopleQuery) -> dict[str, str | int | float]:
+    names = ("input_width", "input_height", "threshold")
+    values = {name: getattr(query, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _read_people(outputs: dict[str, NDArray[Any]]) -> People:
+    return People(outputs["BOXES"], outputs["KEYPOINTS"], outputs["SCORES"])
+
+
+def _read_poses(outputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+    return outputs["KEYPOINTS"]
