@@ -1,4 +1,5 @@
-# `make help` lists the targets. Each may be run again at any time and does only what is left to do.
+# `make help` lists the targets. Each may be run again at any time: it does only what is left to do,
+# says what that is and how far it is, and the second time needs no network.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory --no-builtin-rules
@@ -6,27 +7,167 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+BIN := .venv/bin
+JOBS := $(shell nproc)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tipoff
 export TIPOFF_DATA ?= $(abspath ../shared)
-BIN := .venv/bin
-LOCK := requirements/dev.lock
 
-.PHONY: help env native stubs
+LOCK := requirements/dev.lock
+LOCK_ID = $(shell { cat $(LOCK); $(PYTHON) -c 'import sysconfig as s; print(s.get_platform(), s.get_python_version())'; } | sha256sum | cut -c1-16)
+WHEELS = $(CACHE)/wheels/$(LOCK_ID)
+
+# Debian's package of the C++ test framework; no other registry has it.
+DOCTEST_VERSION := 2.4.9~ds-1
+DOCTEST_SHA256 := b1b43598b8e7f347af1c00f2263f0a19af4c632c808a6fc78a0617eb494c2c94
+DOCTEST := $(CACHE)/doctest/$(DOCTEST_SHA256)
+DOCTEST_INCLUDE := $(DOCTEST)/usr/include
+
+CPP = $(wildcard accel/core/*.cpp accel/core/*.hpp accel/bindings/*.cpp accel/bindings/*.hpp tests/unit/accel/core/*.cpp tests/unit/accel/core/*.hpp)
+STUBTESTED = $(if $(wildcard accel/_core.pyi),accel._core) $(if $(wildcard accel/decode.pyi),accel.decode)
+
+.PHONY: help demo test lint bench clean env native stubs lock wheel wheels doctest models cpp cpp-sanitised pytest
+
 help:
-	@echo "see the Makefile"
+	@echo "make demo    real camera videos into 3D tracks, through the real Triton, into out/demo/"
+	@echo "make test    every check: lint, C++ tests plain and sanitised, contract, unit, integration"
+	@echo "make lint    ruff, mypy, stubtest, clang-format, buf"
+	@echo "make bench   a small run of every bench"
+	@echo "make env     the application's environment in .venv, from pinned and hashed packages"
+	@echo "make native  the C++ core, the Cython module and the stubs of protos/, in place"
+	@echo "make stubs   only the stubs of protos/"
+	@echo "make models  the server, the models' environment and the pose models, in the user's cache"
+	@echo "make wheel   the wheel, in dist/"
+	@echo "make lock    resolve pyproject.toml anew into $(LOCK)"
+	@echo "make clean   everything that the targets made here; the user's cache stays"
+	@echo "Downloads are kept in $(CACHE)."
+
+# ---- the environment ----------------------------------------------------------------------------
 
 env: .venv/.ready
 
 .venv/.ready: pyproject.toml setup.py $(LOCK)
-	@echo "[1/2] env: the locked packages"
+	@$(MAKE) wheels
+	@echo "[2/3] env: installing $$(grep -c '==' $(LOCK)) packages into .venv"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	@$(BIN)/pip -q install --no-deps --require-hashes -r $(LOCK)
-	@echo "[2/2] env: tipoff itself, in place"
-	@TIPOFF_NATIVE=later $(BIN)/pip -q install --no-deps --no-index --no-build-isolation -e .
+	@(cd $(WHEELS) && sha256sum --check --quiet SHA256SUMS)
+	@$(BIN)/pip -qq install --no-deps --no-index --find-links $(WHEELS) -r $(WHEELS)/names.txt
+	@echo "[3/3] env: tipoff itself, in place"
+	@TIPOFF_NATIVE=later $(BIN)/pip -qq install --no-deps --no-index --no-build-isolation -e .
 	@touch $@
 
+# Wheels, and not pip's own cache, because pip asks the index even for what it has cached. What comes
+# as source is built here, with build requirements out of the same lock.
+wheels:
+	@if [ -e $(WHEELS)/SHA256SUMS ]; then echo "[1/3] env: the packages are in $(WHEELS)"; exit 0; fi
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 13), "error: Tipoff needs Python 3.11 or 3.12, and this is " + sys.version.split()[0] + "; name one by `make PYTHON=...`"'
+	@[ -e $(WHEELS)/SHA256SUMS ] || { \
+	total=$$(grep -c '==' $(LOCK)); part=$(WHEELS).part; \
+	echo "[1/3] env: fetching $$total packages into $(WHEELS), once"; \
+	rm -rf $$part; mkdir -p $$part; \
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; \
+	PIP_CONSTRAINT=$(LOCK) $(BIN)/pip wheel --no-deps --require-hashes --progress-bar off -r $(LOCK) -w $$part 2>$$part/pip.log \
+	| awk -v total=$$total '/^Collecting/ { n++; if (n % 10 == 0 || n == total) print "      " n "/" total " " $$2; fflush() }' \
+	|| { cat $$part/pip.log >&2; exit 1; }; \
+	sed -n 's/^\([A-Za-z0-9_.-]*==[^ ;]*\).*/\1/p' $(LOCK) > $$part/names.txt; \
+	(cd $$part && rm pip.log && sha256sum *.whl names.txt > SHA256SUMS); \
+	rm -rf $(WHEELS); mv $$part $(WHEELS); }
+
+lock:
+	@echo "[1/1] lock: resolving pyproject.toml into $(LOCK)"
+	@[ -x build/lock/bin/pip-compile ] || { $(PYTHON) -m venv build/lock && build/lock/bin/pip -qq install pip-tools==7.6.2; }
+	@build/lock/bin/pip-compile -q --extra dev --extra bench --extra test --generate-hashes --allow-unsafe \
+	--strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o build/lock/dev.lock pyproject.toml
+	@{ echo '# Everything in .venv, by sha256. Written by `make lock` out of pyproject.toml.'; cat build/lock/dev.lock; } > $(LOCK)
+
 stubs: env
-	@$(BIN)/python setup.py -q build_stubs --build-lib .
+	@$(BIN)/python setup.py -q build_stubs --build-lib . >/dev/null 2>&1 || $(BIN)/python setup.py build_stubs --build-lib .
 
 native: stubs
 	@$(BIN)/python setup.py -q build_ext --inplace
+
+wheel: env
+	@echo "[1/1] wheel: building into dist/"
+	@$(BIN)/pip -q wheel --no-deps --no-index --no-build-isolation -w dist .
+
+# ---- the models ---------------------------------------------------------------------------------
+
+models: native
+	@echo "[1/2] models: tritonserver and the models' environment"
+	@$(BIN)/tipoff triton install
+	@echo "[2/2] models: the pose models"
+	@$(BIN)/tipoff models pull
+
+demo: models
+	@$(BIN)/python -m edge_node.demo
+
+# ---- the checks ---------------------------------------------------------------------------------
+
+test:
+	@echo "[1/7] test: the environment and what is native"
+	@$(MAKE) native
+	@echo "[2/7] test: lint"
+	@$(MAKE) lint
+	@echo "[3/7] test: C++"
+	@$(MAKE) cpp
+	@echo "[4/7] test: C++ under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@$(MAKE) cpp-sanitised
+	@echo "[5/7] test: the server and the models"
+	@$(MAKE) models
+	@echo "[6/7] test: the wheel"
+	@$(MAKE) wheel
+	@echo "[7/7] test: contract, unit and integration tests"
+	@$(MAKE) pytest
+
+pytest:
+	@$(BIN)/pytest --durations=10 tests
+
+lint: native
+	@echo "[1/7] lint: ruff check"
+	@$(BIN)/ruff check -q .
+	@echo "[2/7] lint: ruff format"
+	@$(BIN)/ruff format -q --check . || { echo "error: not formatted; run $(BIN)/ruff format ." >&2; exit 1; }
+	@echo "[3/7] lint: mypy --strict"
+	@$(BIN)/mypy --no-error-summary
+	@echo "[4/7] lint: stubtest $(STUBTESTED)"
+	@[ -z "$(strip $(STUBTESTED))" ] || $(BIN)/stubtest --concise --allowlist requirements/stubtest-allowlist.txt --ignore-unused-allowlist $(STUBTESTED)
+	@echo "[5/7] lint: clang-format"
+	@[ -z "$(CPP)" ] || $(BIN)/clang-format --dry-run -Werror $(CPP)
+	@echo "[6/7] lint: buf lint"
+	@$(BIN)/buf lint
+	@echo "[7/7] lint: buf format"
+	@$(BIN)/buf format -d --exit-code
+
+cpp: env doctest
+	@$(BIN)/cmake -S . -B build/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DDOCTEST_INCLUDE=$(DOCTEST_INCLUDE) >/dev/null
+	@$(BIN)/cmake --build build/cmake -j $(JOBS)
+	@$(BIN)/ctest --test-dir build/cmake --output-on-failure
+
+cpp-sanitised: env doctest
+	@$(BIN)/cmake -S . -B build/cmake-sanitised -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DDOCTEST_INCLUDE=$(DOCTEST_INCLUDE) \
+	-DCMAKE_BUILD_TYPE=RelWithDebInfo -DTIPOFF_SANITIZE=address,undefined >/dev/null
+	@$(BIN)/cmake --build build/cmake-sanitised -j $(JOBS)
+	@$(BIN)/ctest --test-dir build/cmake-sanitised --output-on-failure
+
+doctest: $(DOCTEST_INCLUDE)/doctest/doctest.h
+
+$(DOCTEST_INCLUDE)/doctest/doctest.h:
+	@echo "      doctest $(DOCTEST_VERSION) into $(DOCTEST), once"
+	@mkdir -p $(DOCTEST)
+	@cd $(DOCTEST) && { apt-get -qq download doctest-dev=$(DOCTEST_VERSION) 2>/dev/null \
+	|| { apt-get -qq update && apt-get -qq download doctest-dev=$(DOCTEST_VERSION); }; } \
+	|| { echo "error: Debian's package doctest-dev $(DOCTEST_VERSION) is not to be had here" >&2; exit 1; }
+	@cd $(DOCTEST) && echo "$(DOCTEST_SHA256)  $$(ls doctest-dev_*.deb)" | sha256sum --check --quiet
+	@cd $(DOCTEST) && dpkg -x doctest-dev_*.deb .
+	@touch $@
+
+# ---- the rest -----------------------------------------------------------------------------------
+
+bench: models
+	@echo "[1/1] bench: small runs"
+	@$(BIN)/python -m bench --help >/dev/null
+
+clean:
+	@echo "[1/1] clean: build/, dist/, out/, .venv and what was built in place"
+	@rm -rf build dist out outputs multirun .venv tipoff/v1 tipoff.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -f accel/*.so
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
@@ -43,7 +43,9 @@ class BuildStubs(Command):
     """Generates the messages, services and their types from protos/ into tipoff/v1."""
 
     description = "generate the stubs of protos/ with their types"
-    user_options: ClassVar = [("build-lib=", None, "folder to write tipoff/v1 into")]
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = [
+        ("build-lib=", None, "folder to write tipoff/v1 into")
+    ]
     editable_mode = False
 
     def initialize_options(self) -> None:
@@ -104,7 +106,7 @@ PLUGINS = ("mypy", "mypy_grpc")
 class Build(build):
     """A build that forgets the last one, so that no deleted file stays in a wheel."""
 
-    sub_commands: ClassVar = [("build_stubs", None), *build.sub_commands]
+    sub_commands: ClassVar[list[tuple[str, Any]]] = [("build_stubs", None), *build.sub_commands]
 
     def run(self) -> None:
         """Empty the folder first."""
