@@ -1,0 +1,37 @@
+"""What `accel` raises; the tree hangs on the one of `tipoff.errors`.
+
+    TipoffError
+    └── InvalidInputError
+        ├── CalibrationError               a rig that cannot be
+        │   ├── CalibrationFileError       a file that does not hold one
+        │   │   └── UnsupportedCameraError a camera model that a Rig cannot hold
+        │   └── AlignmentError             points that do not place a rig on the court
+        └── TimeOutOfRangeError            a time that the tracker no longer or not yet knows
+"""
+
+from __future__ import annotations
+
+from tipoff.errors import CalibrationError, InvalidInputError, TimeOutOfRangeError, TipoffError
+
+
+class CalibrationFileError(CalibrationError):
+    """A calibration file is missing, broken or incomplete; `ids` name file, camera and field."""
+
+
+class UnsupportedCameraError(CalibrationFileError):
+    """A file describes a camera model that a Rig cannot hold, such as a fisheye."""
+
+
+class AlignmentError(CalibrationError):
+    """The named points do not determine where the rig stands on the court."""
+
+
+__all__ = [
+    "AlignmentError",
+    "CalibrationError",
+    "CalibrationFileError",
+    "InvalidInputError",
+    "TimeOutOfRangeError",
+    "TipoffError",
+    "UnsupportedCameraError",
+]
