@@ -1,0 +1,39 @@
+"""The core: calibrated cameras, robust triangulation, skeletons and the tracker.
+
+Everything that is heavy is C++ behind `accel._core`; `accel.reference` holds the same mathematics in
+plain array code. Importing this needs nothing but NumPy.
+"""
+
+from __future__ import annotations
+
+from accel import reference
+from accel.alignment import Alignment
+from accel.errors import (
+    AlignmentError,
+    CalibrationError,
+    CalibrationFileError,
+    InvalidInputError,
+    TimeOutOfRangeError,
+    TipoffError,
+    UnsupportedCameraError,
+)
+from accel.rig import Rig
+from accel.skeleton import COCO17, Skeleton
+from accel.triangulation import Triangulation, triangulate
+
+__all__ = [
+    "COCO17",
+    "Alignment",
+    "AlignmentError",
+    "CalibrationError",
+    "CalibrationFileError",
+    "InvalidInputError",
+    "Rig",
+    "Skeleton",
+    "TimeOutOfRangeError",
+    "TipoffError",
+    "Triangulation",
+    "UnsupportedCameraError",
+    "reference",
+    "triangulate",
+]

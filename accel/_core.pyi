@@ -1,0 +1,20 @@
+import numpy as np
+from numpy.typing import NDArray
+
+class Rig:
+    def __init__(
+        self,
+        K: NDArray[np.float64],
+        dist: NDArray[np.float64],
+        R: NDArray[np.float64],
+        t: NDArray[np.float64],
+        size: NDArray[np.float64],
+        readout_ns: NDArray[np.int64],
+    ) -> None: ...
+    def project(self, points_m: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def undistort(self, uv: NDArray[np.float64], camera: int) -> NDArray[np.float64]: ...
+    def domain_radius(self) -> NDArray[np.float64]: ...
+
+def triangulate(
+    rig: Rig, uv: NDArray[np.float64], confidence: NDArray[np.float64] | None, sigma_px: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]: ...
