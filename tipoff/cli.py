@@ -6,6 +6,7 @@ imports a room by name. One that cannot be loaded is shown with its reason and h
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
 import sys
@@ -14,6 +15,7 @@ from importlib import metadata
 from types import FrameType
 
 import click
+from click.shell_completion import shell_complete
 
 from tipoff import console
 from tipoff.errors import UnavailableError
@@ -49,6 +51,7 @@ EPILOG = """\b
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 not found, 4 conflict, 5 unavailable (try again),
 6 took too long, 70 a fault of Tipoff, 130 interrupted.
 TIPOFF_LOG=info shows what happens; TIPOFF_DEBUG=1 shows where an error came from.
+Tab completion: eval "$(_TIPOFF_COMPLETE=bash_source tipoff)"
 """
 
 
@@ -172,7 +175,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _invoke(arguments: list[str]) -> object:
-    result: object = root.main(arguments, prog_name="tipoff", standalone_mode=False, obj=arguments)
+    # Not `root.main`, which gives a closed pipe and an interrupt exit codes of its own.
+    asked = os.environ.get("_TIPOFF_COMPLETE")
+    if asked is not None:
+        return shell_complete(root, {}, "tipoff", "_TIPOFF_COMPLETE", asked)
+    with root.make_context("tipoff", arguments, obj=list(arguments)) as context:
+        result: object = root.invoke(context)
     sys.stdout.flush()
     return result
 
