@@ -13,7 +13,7 @@ constexpr double kNewtonAccept = 1e-10;
 
 struct Distorted {
   Vec2 xy;
-  double xx;  // d xd / d x
+  double xx;   // d xd / d x
   double xy_;  // d xd / d y, equal to d yd / d x
   double yy;
 };
@@ -51,8 +51,8 @@ double bisect(const Distortion& d, double a, double b) {
 }  // namespace
 
 double monotonic_limit(const Distortion& d) {
-  // growth is a cubic in s = r^2 that starts at 1: between its turning points it is monotonic, so its
-  // first root lies in the first stretch whose end is not positive.
+  // growth is a cubic in s = r^2 that starts at 1: between its turning points it is monotonic, so
+  // its first root lies in the first stretch whose end is not positive.
   const double a = 21.0 * d.k3;
   const double b = 10.0 * d.k2;
   const double c = 3.0 * d.k1;

@@ -1,7 +1,8 @@
 // The pinhole camera with Brown's distortion (OpenCV order k1 k2 p1 p2 k3) and the rig of cameras.
 //
-// World to camera: x_cam = R X + t. Pixels are distorted unless said otherwise. A point has no image
-// where it lies behind the camera or beyond the radius up to which the radial distortion grows.
+// World to camera: x_cam = R X + t. Pixels are distorted unless said otherwise. A point has no
+// image where it lies behind the camera or beyond the radius up to which the radial distortion
+// grows.
 #pragma once
 
 #include <cstdint>
@@ -65,15 +66,15 @@ bool project(const Camera& camera, Vec3 point, Vec2& uv);
 // The same with depth and Jacobian.
 bool project(const Camera& camera, Vec3 point, Projection& out);
 
-// Normalised undistorted coordinates (x/z, y/z) of a distorted pixel by Newton's method; false where no
-// point of the monotonic domain has this image.
+// Normalised undistorted coordinates (x/z, y/z) of a distorted pixel by Newton's method; false
+// where no point of the monotonic domain has this image.
 bool undistort(const Camera& camera, Vec2 uv, Vec2& normalised);
 
 // Unit direction in the world of the ray through normalised coordinates.
 Vec3 ray_direction(const Camera& camera, Vec2 normalised);
 
-// How long after the first row the row through v was exposed, in nanoseconds; rows outside the image
-// count as its edge.
+// How long after the first row the row through v was exposed, in nanoseconds; rows outside the
+// image count as its edge.
 std::int64_t row_delay_ns(const Camera& camera, double v);
 
 struct Rig {

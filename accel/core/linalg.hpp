@@ -1,6 +1,6 @@
 // Small fixed-size linear algebra in double precision: the vectors, 3x3 matrices and symmetric 3x3
-// matrices that cameras and filters need. Every operation is written out in one order, so that the same
-// input gives the same bits wherever contraction is off.
+// matrices that cameras and filters need. Every operation is written out in one order, so that the
+// same input gives the same bits wherever contraction is off.
 #pragma once
 
 #include <array>
@@ -19,17 +19,37 @@ struct Vec3 {
   double z = 0.0;
 };
 
-inline Vec2 operator+(Vec2 a, Vec2 b) { return {a.x + b.x, a.y + b.y}; }
-inline Vec2 operator-(Vec2 a, Vec2 b) { return {a.x - b.x, a.y - b.y}; }
-inline Vec2 operator*(double s, Vec2 a) { return {s * a.x, s * a.y}; }
-inline double dot(Vec2 a, Vec2 b) { return a.x * b.x + a.y * b.y; }
+inline Vec2 operator+(Vec2 a, Vec2 b) {
+  return {a.x + b.x, a.y + b.y};
+}
+inline Vec2 operator-(Vec2 a, Vec2 b) {
+  return {a.x - b.x, a.y - b.y};
+}
+inline Vec2 operator*(double s, Vec2 a) {
+  return {s * a.x, s * a.y};
+}
+inline double dot(Vec2 a, Vec2 b) {
+  return a.x * b.x + a.y * b.y;
+}
 
-inline Vec3 operator+(Vec3 a, Vec3 b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
-inline Vec3 operator-(Vec3 a, Vec3 b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
-inline Vec3 operator*(double s, Vec3 a) { return {s * a.x, s * a.y, s * a.z}; }
-inline double dot(Vec3 a, Vec3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
-inline double norm(Vec3 a) { return std::sqrt(dot(a, a)); }
-inline double norm(Vec2 a) { return std::sqrt(dot(a, a)); }
+inline Vec3 operator+(Vec3 a, Vec3 b) {
+  return {a.x + b.x, a.y + b.y, a.z + b.z};
+}
+inline Vec3 operator-(Vec3 a, Vec3 b) {
+  return {a.x - b.x, a.y - b.y, a.z - b.z};
+}
+inline Vec3 operator*(double s, Vec3 a) {
+  return {s * a.x, s * a.y, s * a.z};
+}
+inline double dot(Vec3 a, Vec3 b) {
+  return a.x * b.x + a.y * b.y + a.z * b.z;
+}
+inline double norm(Vec3 a) {
+  return std::sqrt(dot(a, a));
+}
+inline double norm(Vec2 a) {
+  return std::sqrt(dot(a, a));
+}
 inline Vec3 cross(Vec3 a, Vec3 b) {
   return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
 }
@@ -94,8 +114,8 @@ inline Vec3 operator*(const Sym3& a, Vec3 v) {
           a.xz * v.x + a.yz * v.y + a.zz * v.z};
 }
 
-// The inverse by cofactors; false (and `out` untouched) where the matrix is not positive definite to
-// working precision.
+// The inverse by cofactors; false (and `out` untouched) where the matrix is not positive definite
+// to working precision.
 inline bool invert(const Sym3& a, Sym3& out) {
   const double cxx = a.yy * a.zz - a.yz * a.yz;
   const double cxy = a.xz * a.yz - a.xy * a.zz;

@@ -1,0 +1,154 @@
+#include "core/tracker.hpp"
+
+#include <memory>
+
+#include <pybind11/stl.h>
+
+#include "bindings.hpp"
+
+namespace py = pybind11;
+
+namespace tipoff::bindings {
+namespace {
+
+SkeletonSpec skeleton_of(const py::dict& d) {
+  SkeletonSpec spec;
+  spec.joints = d["joints"].cast<int>();
+  spec.limbs = d["limbs"].cast<std::vector<std::pair<int, int>>>();
+  spec.mirror = d["mirror"].cast<std::vector<int>>();
+  spec.trunk = d["trunk"].cast<std::vector<int>>();
+  spec.parents = d["parents"].cast<std::vector<int>>();
+  return spec;
+}
+
+std::unique_ptr<Tracker> make_tracker(const Rig& rig, const py::dict& d) {
+  TrackerOptions options;
+  options.skeleton = skeleton_of(d["skeleton"].cast<py::dict>());
+  options.max_delay_ns = d["max_delay_ns"].cast<std::int64_t>();
+  options.max_coast_ns = d["max_coast_ns"].cast<std::int64_t>();
+  options.max_lost_ns = d["max_lost_ns"].cast<std::int64_t>();
+  options.max_std_m = d["max_std_m"].cast<double>();
+  options.sigma_px = d["sigma_px"].cast<double>();
+  options.certain_views = d["certain_views"].cast<int>();
+  return std::make_unique<Tracker>(rig, std::move(options));
+}
+
+bool observe(Tracker& tracker, int camera, std::int64_t time_ns, const Array<float>& keypoints,
+             const Array<float>& evidence) {
+  require_shape(keypoints, {-1, -1, 3}, "keypoints");
+  require_shape(evidence, {keypoints.shape(0), -1}, "evidence");
+  Observation o;
+  o.camera = camera;
+  o.time_ns = time_ns;
+  o.rows = static_cast<int>(keypoints.shape(0));
+  o.joints = static_cast<int>(keypoints.shape(1));
+  o.keypoints = keypoints.data();
+  o.roster = static_cast<int>(evidence.shape(1));
+  o.evidence = o.roster > 0 ? evidence.data() : nullptr;
+  const py::gil_scoped_release release;
+  return tracker.observe(o);
+}
+
+template <typename T, typename From>
+Array<T> copy_of(const std::vector<From>& values, std::vector<py::ssize_t> shape) {
+  Array<T> out(std::move(shape));
+  T* to = out.mutable_data();
+  for (const From& value : values) *to++ = static_cast<T>(value);
+  return out;
+}
+
+py::tuple to_tuple(const Snapshot& s) {
+  const auto tracks = static_cast<py::ssize_t>(s.ids.size());
+  const auto joints = static_cast<py::ssize_t>(s.joints);
+  Array<double> points({tracks, joints, py::ssize_t{3}});
+  Array<double> covariances({tracks, joints, py::ssize_t{3}, py::ssize_t{3}});
+  double* p = points.mutable_data();
+  double* c = covariances.mutable_data();
+  for (const Vec3& point : s.points) {
+    *p++ = point.x;
+    *p++ = point.y;
+    *p++ = point.z;
+  }
+  for (const Sym3& m : s.covariances) {
+    for (const double value : {m.xx, m.xy, m.xz, m.xy, m.yy, m.yz, m.xz, m.yz, m.zz}) *c++ = value;
+  }
+  return py::make_tuple(copy_of<std::int64_t>(s.ids, {tracks}), points, covariances,
+                        copy_of<float>(s.confidences, {tracks, joints}),
+                        copy_of<std::int32_t>(s.views, {tracks, joints}));
+}
+
+py::tuple to_tuple(const Prediction& p) {
+  const auto tracks = static_cast<py::ssize_t>(p.ids.size());
+  const auto joints = static_cast<py::ssize_t>(p.joints);
+  Array<double> boxes({tracks, py::ssize_t{4}});
+  double* b = boxes.mutable_data();
+  for (const auto& box : p.boxes) {
+    for (const double value : box) *b++ = value;
+  }
+  return py::make_tuple(copy_of<std::int64_t>(p.ids, {tracks}), boxes,
+                        copy_of<float>(p.keypoints, {tracks, joints, py::ssize_t{3}}),
+                        copy_of<bool>(p.visible, {tracks, joints}));
+}
+
+template <typename Work>
+auto released(const Work& work) {
+  const py::gil_scoped_release release;
+  return work();
+}
+
+py::dict stats(Tracker& tracker) {
+  const TrackerStats s = released([&] { return tracker.stats(); });
+  py::dict out;
+  out["accepted"] = s.accepted;
+  out["refused_late"] = s.refused_late;
+  out["refused_twice"] = s.refused_twice;
+  out["dropped_detections"] = s.dropped_detections;
+  out["missing_keypoints"] = s.missing_keypoints;
+  out["replayed"] = s.replayed;
+  out["births"] = s.steps.births;
+  out["deaths"] = s.steps.deaths;
+  out["assigned"] = s.steps.assigned;
+  out["unassigned"] = s.steps.unassigned;
+  out["flipped"] = s.steps.flipped;
+  out["restarted"] = s.steps.restarted;
+  return out;
+}
+
+}  // namespace
+
+void bind_tracker(py::module_& m) {
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const TimeOutOfRange& e) {
+      const py::object type = py::module_::import("accel.errors").attr("TimeOutOfRangeError");
+      py::set_error(type, e.what());
+    }
+  });
+  py::class_<Tracker>(m, "Tracker")
+      .def(py::init(&make_tracker), py::arg("rig"), py::arg("options"))
+      .def("observe", &observe, py::arg("camera"), py::arg("time_ns"),
+           py::arg("keypoints").noconvert(), py::arg("evidence").noconvert())
+      .def(
+          "snapshot",
+          [](Tracker& t, std::int64_t time_ns) {
+            return to_tuple(released([&] { return t.snapshot(time_ns); }));
+          },
+          py::arg("time_ns"))
+      .def(
+          "predict",
+          [](Tracker& t, int camera, std::int64_t time_ns) {
+            return to_tuple(released([&] { return t.predict(camera, time_ns); }));
+          },
+          py::arg("camera"), py::arg("time_ns"))
+      .def(
+          "assigned",
+          [](Tracker& t, int camera, std::int64_t time_ns) {
+            const auto ids = released([&] { return t.assigned(camera, time_ns); });
+            return copy_of<std::int64_t>(ids, {static_cast<py::ssize_t>(ids.size())});
+          },
+          py::arg("camera"), py::arg("time_ns"))
+      .def("stats", &stats);
+}
+
+}  // namespace tipoff::bindings

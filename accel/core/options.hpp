@@ -1,0 +1,41 @@
+// What the tracker is told before the first frame.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace tipoff {
+
+inline constexpr int kMaxJoints = 64;
+inline constexpr int kMaxCameras = 64;
+// Detections of one camera frame that are looked at; the least confident beyond it are left out.
+inline constexpr int kMaxDetections = 128;
+// Tracks alive at one time, tentative ones among them.
+inline constexpr int kMaxTracks = 128;
+
+struct SkeletonSpec {
+  int joints = 0;
+  std::vector<std::pair<int, int>> limbs;
+  std::vector<int> mirror;
+  std::vector<int> trunk;
+  std::vector<int> parents;
+};
+
+struct TrackerOptions {
+  SkeletonSpec skeleton;
+  // How late an observation may come, and how far back a snapshot may be asked.
+  std::int64_t max_delay_ns = 100'000'000;
+  // How long a track is reported without an observation.
+  std::int64_t max_coast_ns = 250'000'000;
+  // How long an unobserved track is kept, unreported, so that it may be found again.
+  std::int64_t max_lost_ns = 1'000'000'000;
+  // A joint is known when its largest standard deviation is at most this.
+  double max_std_m = 0.15;
+  // Keypoint noise before any of it is learned.
+  double sigma_px = 4.0;
+  // Views that make a person certain in the first frame.
+  int certain_views = 3;
+};
+
+}  // namespace tipoff

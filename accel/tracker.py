@@ -1,0 +1,261 @@
+"""The tracker: camera frames of keypoints in, identities with 3D joints and covariances out."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, SupportsIndex
+
+import numpy as np
+
+from accel import _core
+from accel.errors import InvalidInputError
+from accel.skeleton import COCO17, Skeleton
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from accel.rig import Rig
+
+_LARGEST_TIME_NS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerOptions:
+    """What a tracker is told before its first frame; the defaults suit any rig."""
+
+    skeleton: Skeleton = COCO17
+    """The joints of every detection, and how they hang together."""
+    max_delay_ms: float = 100.0
+    """How late an observation may come, and how far back a snapshot may be asked."""
+    max_coast_ms: float = 250.0
+    """How long a track is reported without an observation."""
+    max_lost_ms: float = 1000.0
+    """How long an unobserved track is kept, unreported, so that its identity may be found again."""
+    max_std_m: float = 0.15
+    """A joint is known when its largest standard deviation is at most this."""
+    sigma_px: float = 4.0
+    """Keypoint noise that is assumed until it has been learned, per camera, from the residuals."""
+    certain_views: int = 3
+    """Views that make a person certain in the first frame; with fewer it takes some frames."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name in ("max_delay_ms", "max_coast_ms", "max_lost_ms"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 3.6e6:
+                raise InvalidInputError(
+                    f"TrackerOptions.{name} is {value}; give milliseconds from 0 to an hour",
+                    field=name,
+                )
+        for name in ("max_std_m", "sigma_px"):
+            value = getattr(self, name)
+            if not 0.0 < value < 1e6:
+                raise InvalidInputError(
+                    f"TrackerOptions.{name} is {value}; give a positive number", field=name
+                )
+        if self.certain_views < 2:
+            raise InvalidInputError(
+                f"TrackerOptions.certain_views is {self.certain_views}; it takes two views at least"
+                " to place anybody",
+                field="certain_views",
+            )
+
+    def _native(self) -> dict[str, object]:
+        skeleton = self.skeleton
+        return {
+            "skeleton": {
+                "joints": len(skeleton.joints),
+                "limbs": list(skeleton.limbs),
+                "mirror": list(skeleton.mirror),
+                "trunk": list(skeleton.trunk),
+                "parents": list(skeleton.parents),
+            },
+            "max_delay_ns": round(self.max_delay_ms * 1e6),
+            "max_coast_ns": round(self.max_coast_ms * 1e6),
+            "max_lost_ns": round(self.max_lost_ms * 1e6),
+            "max_std_m": self.max_std_m,
+            "sigma_px": self.sigma_px,
+            "certain_views": self.certain_views,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All reported tracks at one time; T tracks with J joints, in the rig's world frame."""
+
+    time_ns: int
+    """The time asked for."""
+    ids: npt.NDArray[np.int64]
+    """(T,) identities, ascending in the order of their birth, never used twice."""
+    joints_m: npt.NDArray[np.float64]
+    """(T, J, 3) metres; NaN where a joint is not known."""
+    covariance_m2: npt.NDArray[np.float64]
+    """(T, J, 3, 3) covariance of each joint; NaN where it is not known."""
+    confidence: npt.NDArray[np.float32]
+    """(T, J) mean confidence of the keypoints behind a joint, 0..1; 0 where it is inferred."""
+    views: npt.NDArray[np.int32]
+    """(T, J) cameras whose newest frame supports the joint; 0 where it is inferred."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What one camera frame should show of the tracks."""
+
+    ids: npt.NDArray[np.int64]
+    """(T,) identities."""
+    boxes_px: npt.NDArray[np.float64]
+    """(T, 4) x0, y0, x1, y1 around the body, margin included, not cut at the image's edge; NaN
+    where no joint is in view."""
+    keypoints: npt.NDArray[np.float32]
+    """(T, J, 3) u, v in distorted pixels and the expected confidence; NaN where a joint has no
+    image."""
+    visible: npt.NDArray[np.bool_]
+    """(T, J) in view and not behind another track's body."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Tracker:
+    """Tracks everybody in front of a rig, online.
+
+    What it knows is a pure function of its options and the observations it has accepted: neither
+    the order of their arrival nor any question asked changes a later answer. Any thread may call
+    any method.
+
+    Args:
+        rig: The calibrated cameras.
+        options: Limits and priors.
+    """
+
+    def __init__(self, rig: Rig, options: TrackerOptions | None = None) -> None:
+        self.rig = rig
+        self.options = options if options is not None else TrackerOptions()
+        self._native = _core.Tracker(rig._native, self.options._native())
+
+    def observe(
+        self,
+        camera: SupportsIndex | str,
+        capture_time_ns: SupportsIndex,
+        keypoints: npt.ArrayLike,
+        evidence: npt.ArrayLike | None = None,
+    ) -> bool:
+        """Take in what one camera saw at one time.
+
+        Args:
+            camera: Index into `rig.names`, or a name.
+            capture_time_ns: Mid-exposure of the first row; row v was taken at capture_time +
+                readout * v / height.
+            keypoints: float32 (N, J, 3) u, v in distorted pixels and confidence; N may be 0. A
+                keypoint is missing when its confidence is 0 or any of its numbers is not finite.
+            evidence: float32 (N, R) log-likelihood of each roster entry, NaN unknown.
+
+        Returns:
+            False where the frame is refused, and counted, because it came later than
+            `max_delay_ms` or because this camera's frame of this time is already here.
+
+        Raises:
+            InvalidInputError: The camera, the time or a shape cannot be.
+        """
+        index = self._camera(camera)
+        points = self._keypoints(keypoints)
+        rows = len(points)
+        if evidence is None:
+            support = np.empty((rows, 0), dtype=np.float32)
+        else:
+            support = np.ascontiguousarray(evidence, dtype=np.float32)
+            if support.ndim != 2 or len(support) != rows:
+                raise InvalidInputError(
+                    f"evidence has shape {support.shape}; it must be ({rows}, R), one row for each"
+                    " detection",
+                    camera=self.rig.names[index],
+                )
+        return self._native.observe(index, _time_ns(capture_time_ns), points, support)
+
+    def snapshot(self, time_ns: SupportsIndex) -> Snapshot:
+        """Give all tracks at a time.
+
+        A time before the newest observation is interpolated, as far back as `max_delay_ms`; a time
+        after it is predicted, and a track is absent once it was not observed for `max_coast_ms`.
+
+        Raises:
+            TimeOutOfRangeError: The time lies further back than `max_delay_ms`.
+        """
+        time = _time_ns(time_ns)
+        return Snapshot(time, *self._native.snapshot(time))
+
+    def predict(self, camera: SupportsIndex | str, time_ns: SupportsIndex) -> Prediction:
+        """Give what a frame of `camera` captured at `time_ns` should show.
+
+        Raises:
+            InvalidInputError: The camera is not in the rig.
+            TimeOutOfRangeError: The time lies further back than `max_delay_ms`.
+        """
+        return Prediction(*self._native.predict(self._camera(camera), _time_ns(time_ns)))
+
+    def assigned(
+        self, camera: SupportsIndex | str, capture_time_ns: SupportsIndex
+    ) -> npt.NDArray[np.int64]:
+        """Give the track of each detection of a frame observed within `max_delay_ms`.
+
+        Returns:
+            (N,) identities in the order of the frame's detections, -1 for none.
+
+        Raises:
+            TimeOutOfRangeError: This frame was not observed, or is no longer kept.
+        """
+        return self._native.assigned(self._camera(camera), _time_ns(capture_time_ns))
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters since the start: frames accepted and refused, detections, births, deaths."""
+        return self._native.stats()
+
+    def _camera(self, camera: SupportsIndex | str) -> int:
+        if isinstance(camera, str):
+            return self.rig.index(camera)
+        index = operator.index(camera)
+        if not 0 <= index < len(self.rig.names):
+            raise InvalidInputError(
+                f"camera {index} is not in the rig; give 0..{len(self.rig.names) - 1} or one of"
+                f" {', '.join(self.rig.names)}",
+                camera=index,
+            )
+        return index
+
+    def _keypoints(self, keypoints: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        points = np.ascontiguousarray(keypoints, dtype=np.float32)
+        joints = len(self.options.skeleton.joints)
+        if points.size == 0 and points.ndim <= 3:
+            return np.empty((0, joints, 3), dtype=np.float32)
+        if points.ndim != 3 or points.shape[1:] != (joints, 3):
+            raise InvalidInputError(
+                f"keypoints have shape {points.shape}; skeleton {self.options.skeleton.name} needs"
+                f" (N, {joints}, 3): u, v, confidence"
+            )
+        return points
+
+    def __repr__(self) -> str:
+        changed = {
+            field.name: getattr(self.options, field.name)
+            for field in dataclasses.fields(self.options)
+            if getattr(self.options, field.name) != field.default
+        }
+        return f"Tracker({self.rig!r}, {changed})"
+
+
+def _time_ns(time_ns: SupportsIndex) -> int:
+    try:
+        time = operator.index(time_ns)
+    except TypeError:
+        raise InvalidInputError(
+            f"a time is {time_ns!r}; give integer nanoseconds, such as time.time_ns()"
+        ) from None
+    if abs(time) >= _LARGEST_TIME_NS:
+        raise InvalidInputError(f"time {time} ns lies outside +-2**62; give nanoseconds UTC")
+    return time
