@@ -25,7 +25,8 @@ DOCTEST_INCLUDE := $(DOCTEST)/usr/include
 CPP = $(wildcard accel/core/*.cpp accel/core/*.hpp accel/bindings/*.cpp accel/bindings/*.hpp tests/unit/accel/core/*.cpp tests/unit/accel/core/*.hpp)
 STUBTESTED = $(if $(wildcard accel/_core.pyi),accel._core) $(if $(wildcard accel/decode.pyi),accel.decode)
 
-.PHONY: help demo test lint bench clean env native stubs lock wheel wheels doctest models cpp cpp-sanitised pytest
+# Where a target is no file.
+.PHONY: where-wheels help demo test lint bench clean env native stubs lock wheel wheels doctest models cpp cpp-sanitised pytest
 
 help:
 	@echo "make demo    real camera videos into 3D tracks, through the real Triton, into out/demo/"
@@ -71,6 +72,10 @@ wheels:
 	sed -n 's/^\([A-Za-z0-9_.-]*==[^ ;]*\).*/\1/p' $(LOCK) > $$part/names.txt; \
 	(cd $$part && rm pip.log && sha256sum *.whl names.txt > SHA256SUMS); \
 	rm -rf $(WHEELS); mv $$part $(WHEELS); }
+
+# For the test that installs the wheel as a user without a network would.
+where-wheels:
+	@echo "$(WHEELS)"
 
 lock:
 	@echo "[1/1] lock: resolving pyproject.toml into $(LOCK)"
