@@ -38,8 +38,9 @@ class ObservationOptions:
     """Root mean square noise of a seen joint, per axis."""
     camera_spread: float = 0.0
     """Cameras differ in noise by this relative amount (0.3: between 0.7 and 1.3 times)."""
-    confidence_spread: float = 0.4
-    """How much noise differs between the joints of one view: log-normal width. Confidence tells."""
+    confidence_spread: float = 0.2
+    """How much noise differs between the joints of one view: log-normal width. Confidence tells,
+    so whoever heeds it gains: as if the noise were exp(-2 w^2) of what it is, for a width w."""
     joint_miss: float = 0.05
     """Probability that a joint is missing."""
     person_miss: float = 0.03

@@ -19,7 +19,9 @@ PRESETS: dict[str, ArenaOptions] = {
         )
     ),
     "async": ArenaOptions(ring=RingOptions(offset_ms=16.6, readout_ms=8.0)),
-    "persistent": ArenaOptions(observation=ObservationOptions(camera_spread=0.3, hold_ms=120.0)),
+    "persistent": ArenaOptions(
+        observation=ObservationOptions(camera_spread=0.3, confidence_spread=0.4, hold_ms=120.0)
+    ),
 }
 
 

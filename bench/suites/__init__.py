@@ -1,0 +1,1 @@
+"""One module a suite: a config dataclass, its defaults, and `run`."""

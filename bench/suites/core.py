@@ -1,0 +1,280 @@
+"""suite=core: what the tracker costs and how right it is, on a simulated court with ground truth.
+
+For a developer's loop, without Hydra:
+
+    from bench.sim import Arena, preset
+    from bench.suites.core import evaluate
+    found = evaluate(accel.Tracker, Arena(preset("standard", frames=1000)))
+    found.metrics.mpjpe_mm, found.metrics.switches, found.microseconds.median
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from bench.arrays import Floats, Ints, Keypoints
+from bench.config import BenchConfig, SuiteConfig, at_least
+from bench.metrics import Metrics, Score
+from bench.report import Report
+from bench.sim import Arena, ArenaOptions, FrameSet
+
+if TYPE_CHECKING:
+    import accel
+
+WARM_UP_FRAMES = 60
+
+
+@dataclass
+class Config(SuiteConfig):
+    """Options of suite=core."""
+
+    name: str = "core"
+    frames: int = 1000
+    """Frame-sets scored against ground truth, for each row of the table."""
+    timed_frames: int = 300
+    """Frame-sets of a timed repetition."""
+    repetitions: int = 5
+    """Timed repetitions, the peer's between the tracker's."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured."""
+        at_least("suite.frames", self.frames, WARM_UP_FRAMES + 1)
+        at_least("suite.timed_frames", self.timed_frames, 1)
+        at_least("suite.repetitions", self.repetitions, 1)
+
+
+class Observed(Protocol):
+    """What a snapshot must hold to be scored."""
+
+    ids: Any
+    """(T,) int64."""
+    joints_m: Any
+    """(T, J, 3)."""
+    covariance_m2: Any
+    """(T, J, 3, 3)."""
+    views: Any
+    """(T, J)."""
+
+
+class Trackable(Protocol):
+    """What is measured: `accel.Tracker`, or anything that does its work."""
+
+    def observe(self, camera: int, capture_time_ns: int, keypoints: Keypoints) -> bool:
+        """Take one camera frame."""
+
+    def snapshot(self, time_ns: int) -> Observed:
+        """Everybody at a time."""
+
+
+TrackerFactory = Callable[["accel.Rig"], Trackable]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Microseconds a frame-set over interleaved repetitions."""
+
+    median: float
+    """Median of all frame-sets of all repetitions."""
+    p99: float
+    """99th percentile of the same."""
+    worst: float
+    """The slowest one."""
+    medians: tuple[float, ...]
+    """Each repetition's own median: how far to trust the first number."""
+
+    @classmethod
+    def of(cls, repetitions: Sequence[Floats]) -> Spread:
+        """From each repetition's microseconds."""
+        every = np.concatenate(repetitions)
+        medians = tuple(round(float(np.median(r)), 1) for r in repetitions)
+        median, p99 = np.percentile(every, [50, 99])
+        return cls(float(median), float(p99), float(every.max()), medians)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Accuracy and cost of one tracker on one arena."""
+
+    metrics: Metrics
+    """Against ground truth, after the warm-up."""
+    microseconds: Spread
+    """Of the same pass, with the simulator between the calls: for hints, not for the table."""
+    digest: str
+    """SHA-256 of all ids and joints, shortened: equal results have equal digests."""
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One run through an arena."""
+
+    tracker: Trackable
+    spent_us: list[float] = field(default_factory=list)
+
+    def frame(self, frame_set: FrameSet) -> Observed:
+        """Every camera's frame, then the snapshot; timed."""
+        now = frame_set.time_ns
+        began = time.perf_counter_ns()
+        for view in frame_set.views:
+            self.tracker.observe(view.camera, view.capture_time_ns, view.keypoints)
+        snapshot = self.tracker.snapshot(now)
+        self.spent_us.append((time.perf_counter_ns() - began) * 1e-3)
+        return snapshot
+
+
+def evaluate(
+    tracker_factory: TrackerFactory,
+    arena: Arena,
+    frames: int | None = None,
+    warm_up: int = WARM_UP_FRAMES,
+) -> Evaluation:
+    """Run a tracker over the arena's frame-sets and score each snapshot at its newest capture.
+
+    Args:
+        tracker_factory: Makes the tracker from the arena's `accel.Rig`.
+        arena: What is tracked.
+        frames: How many frame-sets; all of the arena's if None.
+        warm_up: Frame-sets that are tracked and not scored.
+    """
+    run = _Pass(tracker_factory(arena.accel_rig()))
+    score, digest = Score(), hashlib.sha256()
+    for frame_set in arena.frame_sets(0, frames):
+        found = run.frame(frame_set)
+        digest.update(np.ascontiguousarray(found.ids).tobytes())
+        digest.update(np.ascontiguousarray(found.joints_m).tobytes())
+        if frame_set.index >= warm_up:
+            truth = arena.truth(frame_set.time_ns)
+            score.add(truth, found.ids, found.joints_m, found.covariance_m2, found.views)
+    timed = Spread.of([np.array(run.spent_us[warm_up:] or run.spent_us)])
+    return Evaluation(score.metrics(), timed, digest.hexdigest()[:16])
+
+
+def race(
+    tracker_factory: TrackerFactory, arena: Arena, frames: int, repetitions: int
+) -> dict[str, Spread]:
+    """Microseconds of the tracker and of the peer on the same frame-sets, turn by turn."""
+    from bench.peers.opencv import NAME, Undistortion
+
+    frame_sets = list(arena.frame_sets(0, frames))
+    peer = Undistortion(arena.rig)
+    prepared = [peer.prepare(f) for f in frame_sets]
+    rig = arena.accel_rig()
+    ours: list[Floats] = []
+    theirs: list[Floats] = []
+    for _ in range(repetitions):
+        run = _Pass(tracker_factory(rig))
+        for frame_set in frame_sets:
+            run.frame(frame_set)
+        ours.append(np.array(run.spent_us))
+        theirs.append(_timed(peer.run, prepared))
+    return {"tipoff": Spread.of(ours), NAME: Spread.of(theirs)}
+
+
+def _timed(call: Callable[[Any], None], inputs: Sequence[Any]) -> Floats:
+    """Microseconds of each call."""
+    spent = []
+    for given in inputs:
+        began = time.perf_counter_ns()
+        call(given)
+        spent.append((time.perf_counter_ns() - began) * 1e-3)
+    return np.array(spent)
+
+
+def courts(config: BenchConfig) -> list[ArenaOptions]:
+    """The rows of the table: every number of cameras with every number of people."""
+    suite = config.suite
+    assert isinstance(suite, Config)
+    frames = max(suite.frames, suite.timed_frames)
+    base = config.workload.arena(config.rig)
+    return [
+        replace(
+            base,
+            seed=config.seed,
+            frames=frames,
+            people=people,
+            ring=replace(base.ring, cameras=cameras),
+        )
+        for cameras in config.rig.cameras
+        for people in config.workload.people
+    ]
+
+
+def run(config: BenchConfig) -> Report:
+    """Measure every court of the configuration."""
+    import accel
+
+    suite = config.suite
+    assert isinstance(suite, Config)
+    report = Report("core", COLUMNS, notes=[NOTE])
+    for options in courts(config):
+        with report.working(f"{options.ring.cameras} cameras x {options.people} people"):
+            arena = Arena(options)
+            found = evaluate(accel.Tracker, arena, suite.frames)
+            spreads = race(accel.Tracker, arena, suite.timed_frames, suite.repetitions)
+        _add_rows(report, options, found, spreads)
+    return report
+
+
+COLUMNS = (
+    "cameras",
+    "people",
+    "system",
+    "median_us",
+    "p99_us",
+    "worst_us",
+    "medians_us",
+    "mpjpe_mm",
+    "recall",
+    "precision",
+    "joints_given",
+    "switches",
+    "mota",
+    "idf1",
+    "coverage",
+    "digest",
+)
+NOTE = (
+    "Time: observe for every camera and one snapshot, through Python, one thread; median, 99th "
+    "percentile and worst over interleaved repetitions, and each repetition's median. "
+    "Accuracy: snapshot at the newest capture, from frame 60, people matched within 0.5 m."
+)
+
+
+def _add_rows(
+    report: Report, options: ArenaOptions, found: Evaluation, spreads: dict[str, Spread]
+) -> None:
+    metrics = found.metrics
+    for system, spread in spreads.items():
+        row: dict[str, object] = {
+            "cameras": options.ring.cameras,
+            "people": options.people,
+            "system": system,
+            "median_us": round(spread.median, 1),
+            "p99_us": round(spread.p99, 1),
+            "worst_us": round(spread.worst, 1),
+            "medians_us": f"{min(spread.medians)}-{max(spread.medians)}",
+        }
+        if system == "tipoff":
+            row |= {
+                "mpjpe_mm": round(metrics.mpjpe_mm, 2),
+                "recall": round(metrics.recall, 5),
+                "precision": round(metrics.precision, 5),
+                "joints_given": round(metrics.joints_given, 4),
+                "switches": metrics.switches,
+                "mota": round(metrics.mota, 4),
+                "idf1": round(metrics.idf1, 4),
+                "coverage": round(metrics.coverage, 4),
+                "digest": found.digest,
+            }
+        report.add(row)
+    key = f"{options.ring.cameras} cameras x {options.people} people"
+    timing = {system: asdict(spread) for system, spread in spreads.items()}
+    report.details[key] = {"metrics": asdict(metrics), "us": timing, "digest": found.digest}
+
+
+__all__ = ["Config", "Evaluation", "Ints", "Spread", "Trackable", "evaluate", "race", "run"]

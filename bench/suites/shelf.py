@@ -1,0 +1,314 @@
+"""suite=shelf: real people in five real cameras, given detections, scored by PCP.
+
+The shared detections go to the tracker as they are, at the sequence's 25 frames a second, and the
+shared scorer reads what comes out. For a developer's loop, without Hydra:
+
+    from bench.suites.shelf import evaluate, load
+    evaluate(accel.Tracker, load()).pcp
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.arrays import Floats, Ints, Keypoints
+from bench.config import BenchConfig, SuiteConfig, at_least
+from bench.report import Report
+from bench.suites.core import Spread, TrackerFactory
+from tipoff.errors import NotFoundError
+
+if TYPE_CHECKING:
+    import accel
+
+FPS = 25.0
+NS = 1_000_000_000
+GATE_M = 0.5
+GHOST_SHARE = 0.3
+"""A detection holds a reported person up within this share of the person's height in the view."""
+ACTORS = ("0", "1", "2")
+
+
+@dataclass
+class Config(SuiteConfig):
+    """Options of suite=shelf."""
+
+    name: str = "shelf"
+    data: str = ""
+    """The shared folder; empty: TIPOFF_DATA, else the folder `shared` beside the checkout."""
+    frames: int = 301
+    """How many of the 301 evaluation frames are tracked and scored."""
+    target_pcp: float = 95.0
+    """Least mean PCP of actors 1-3, in percent."""
+
+    def __post_init__(self) -> None:
+        """Refuse to score nothing."""
+        at_least("suite.frames", self.frames, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The sequence as it lies in the shared folder."""
+
+    names: tuple[str, ...]
+    """(C,) cameras, as numbered there."""
+    K: Floats
+    """(C, 3, 3)."""
+    R: Floats
+    """(C, 3, 3) world to camera."""
+    t: Floats
+    """(C, 3) metres."""
+    size: Ints
+    """(C, 2) width, height."""
+    frames: dict[int, list[Keypoints]]
+    """Frame number to each camera's detections (N, 17, 3)."""
+    truth: dict[int, dict[str, Floats]]
+    """Frame number to each actor's joints, in the scorer's order."""
+    scorer: ModuleType
+    """The shared eval_pcp.py."""
+
+    def rig(self) -> accel.Rig:
+        """The cameras as the tracker takes them."""
+        import accel
+
+        dist = np.zeros((len(self.names), 5))
+        return accel.Rig(self.names, self.K, dist, self.R, self.t, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a tracker made of the sequence."""
+
+    pcp: float
+    """Mean PCP of actors 1-3, percent."""
+    pcp_by_actor: dict[str, float]
+    """Percent, by "actor 1" and so on."""
+    parts: dict[str, dict[str, float]]
+    """Percent by body part and actor."""
+    mpjpe_mm: float
+    """The scorer's mean joint distance of what it matched."""
+    ids_by_actor: dict[str, dict[int, int]]
+    """Which track identities stood for an actor, in how many frames."""
+    switches: int
+    """How often an actor's identity changed."""
+    ghosts: float
+    """Share of the reported people that fewer than two views hold up."""
+    people: float
+    """Reported people a frame."""
+    joints_given: float
+    """Share of their joints that are not NaN."""
+    microseconds: Spread
+    """Five cameras and one snapshot."""
+
+
+def shared_folder(configured: str = "") -> Path:
+    """The shared data.
+
+    Raises:
+        NotFoundError: It is not where it should be.
+    """
+    beside = Path(__file__).resolve().parents[3] / "shared"
+    folder = Path(configured or os.environ.get("TIPOFF_DATA", beside))
+    if not (folder / "data" / "shelf").is_dir():
+        raise NotFoundError(
+            f"there is no Shelf sequence in {folder}/data/shelf; say where the shared data lies "
+            "by TIPOFF_DATA or suite.data=FOLDER",
+            folder=str(folder),
+        )
+    return folder
+
+
+def load(folder: Path | None = None) -> Shelf:
+    """Read calibration, detections, ground truth and scorer from the shared folder."""
+    root = folder if folder is not None else shared_folder()
+    data = root / "data" / "shelf"
+    cameras = json.loads((data / "calibration.json").read_text(encoding="utf-8"))
+    names = tuple(sorted(cameras, key=int))
+    pose = np.array([cameras[n]["RT"] for n in names], dtype=np.float64).reshape(-1, 3, 4)
+    scorer = _scorer(root / "eval" / "eval_pcp.py")
+    return Shelf(
+        names=names,
+        K=np.array([cameras[n]["K"] for n in names], dtype=np.float64).reshape(-1, 3, 3),
+        R=_orthonormal(pose[:, :, :3]),
+        t=np.ascontiguousarray(pose[:, :, 3]),
+        size=np.array([cameras[n]["imgSize"] for n in names], dtype=np.int64),
+        frames=_detections(data / "detections_coco17.json", names),
+        truth=scorer.load_gt(data / "gt3d.json"),
+        scorer=scorer,
+    )
+
+
+def _orthonormal(rotations: Floats) -> Floats:
+    """The rotations nearest to matrices that were rounded to six digits."""
+    u, _, vt = np.linalg.svd(rotations)
+    return np.asarray(u @ vt)
+
+
+def _detections(path: Path, names: tuple[str, ...]) -> dict[int, list[Keypoints]]:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        frame["frame"]: [
+            np.array(frame["views"].get(name, []), dtype=np.float32).reshape(-1, 17, 3)
+            for name in names
+        ]
+        for frame in document["frames"]
+    }
+
+
+def _scorer(path: Path) -> ModuleType:
+    """The shared scorer, from where it lies."""
+    spec = importlib.util.spec_from_file_location("eval_pcp", path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise NotFoundError(f"the scorer {path} is not there", path=str(path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def evaluate(tracker_factory: TrackerFactory, shelf: Shelf, frames: int | None = None) -> Result:
+    """Track the sequence and score every frame's snapshot at its own time."""
+    rig = shelf.rig()
+    tracker = tracker_factory(rig)
+    ids: dict[int, Ints] = {}
+    joints: dict[int, Floats] = {}
+    spent_us: list[float] = []
+    held = reported = 0
+    numbers = sorted(shelf.frames)[:frames]
+    for number in numbers:
+        now = round(number * NS / FPS)
+        began = time.perf_counter_ns()
+        for camera, keypoints in enumerate(shelf.frames[number]):
+            tracker.observe(camera, now, keypoints)
+        found = tracker.snapshot(now)
+        spent_us.append((time.perf_counter_ns() - began) * 1e-3)
+        ids[number], joints[number] = found.ids, found.joints_m
+        support = views_that_hold(rig, found.joints_m, shelf.frames[number])
+        held, reported = held + int((support >= 2).sum()), reported + len(support)
+    scored = shelf.scorer.evaluate(shelf.truth, {k: list(v) for k, v in joints.items()}, numbers)
+    by_actor = _identities(shelf, ids, joints)
+    given = np.concatenate([np.isfinite(j).all(axis=2).ravel() for j in joints.values()])
+    return Result(
+        pcp=100 * scored["average"],
+        pcp_by_actor={_actor(a): 100 * p for a, p in scored["pcp"].items()},
+        parts={
+            k: {_actor(a): 100 * p for a, p in row.items()} for k, row in scored["parts"].items()
+        },
+        mpjpe_mm=scored["mpjpe_mm"] or float("nan"),
+        ids_by_actor={a: dict(Counter(seen).most_common()) for a, seen in by_actor.items()},
+        switches=sum(int(a != b) for seen in by_actor.values() for a, b in pairwise(seen)),
+        ghosts=1 - held / reported if reported else float("nan"),
+        people=reported / max(len(numbers), 1),
+        joints_given=float(given.mean()) if len(given) else float("nan"),
+        microseconds=Spread.of([np.array(spent_us)]),
+    )
+
+
+def _actor(key: str) -> str:
+    return f"actor {int(key) + 1}"
+
+
+def views_that_hold(rig: accel.Rig, joints_m: Floats, detections: list[Keypoints]) -> Ints:
+    """How many views hold each reported person (T, J, 3) up: (T,).
+
+    A view holds a person up when one of its detections lies, by the mean over the joints that both
+    have, within GHOST_SHARE of the person's height in that view.
+    """
+    images = np.asarray(rig.project(joints_m)) if len(joints_m) else np.zeros((0, 17, 1, 2))
+    count = np.zeros(len(joints_m), dtype=np.int64)
+    for camera, keypoints in enumerate(detections):
+        if not len(keypoints) or not len(joints_m):
+            continue
+        uv = images[:, :, camera]
+        seen = np.asarray(np.isfinite(uv).all(axis=-1))
+        low = np.where(seen, uv[..., 1], np.inf).min(axis=1)
+        high = np.where(seen, uv[..., 1], -np.inf).max(axis=1)
+        both = seen[:, None] & (keypoints[..., 2] > 0)[None]
+        gap = np.linalg.norm(uv[:, None] - keypoints[None, ..., :2], axis=-1)
+        mean = np.where(both, gap, 0).sum(axis=2) / np.maximum(both.sum(axis=2), 1)
+        mean[~both.any(axis=2)] = np.inf
+        count += mean.min(axis=1) <= GHOST_SHARE * (high - low)
+    return count
+
+
+def _identities(
+    shelf: Shelf, ids: dict[int, Ints], joints: dict[int, Floats]
+) -> dict[str, list[int]]:
+    """For every actor, the identity nearest to it in each frame, where one is within the gate."""
+    found: dict[str, list[int]] = {_actor(a): [] for a in ACTORS}
+    for number, tracks in joints.items():
+        people = [shelf.scorer.to14(p, "voxelpose") for p in tracks]
+        for actor in ACTORS:
+            truth: Any = shelf.truth.get(number, {}).get(actor)
+            if truth is None or not people:
+                continue
+            gaps = [_gap(p, truth[:14]) for p in people]
+            best = int(np.argmin(gaps))
+            if gaps[best] <= GATE_M:
+                found[_actor(actor)].append(int(ids[number][best]))
+    return found
+
+
+def _gap(person: Floats, truth: Floats) -> float:
+    distance = np.linalg.norm(person - truth, axis=1)
+    known = np.isfinite(distance)
+    return float(distance[known].mean()) if known.any() else float("inf")
+
+
+COLUMNS = (
+    "pcp",
+    "actor_1",
+    "actor_2",
+    "actor_3",
+    "mpjpe_mm",
+    "ids",
+    "switches",
+    "ghosts_percent",
+    "people_a_frame",
+    "joints_given",
+    "median_us",
+    "p99_us",
+)
+NOTE = (
+    "PCP in percent by the shared scorer, frames 300-600; ids: how many identities each of actors "
+    "1-3 had; ghosts: reported people whom fewer than two views hold up. 4D Association: 96.27."
+)
+
+
+def run(config: BenchConfig) -> Report:
+    """Track the sequence once."""
+    import accel
+
+    suite = config.suite
+    assert isinstance(suite, Config)
+    report = Report("shelf", COLUMNS, notes=[NOTE])
+    shelf = load(shared_folder(suite.data))
+    with report.working(f"{min(suite.frames, len(shelf.frames))} frames"):
+        found = evaluate(accel.Tracker, shelf, suite.frames)
+    actors = {k.replace(" ", "_"): round(v, 2) for k, v in found.pcp_by_actor.items()}
+    report.add(
+        {
+            "pcp": round(found.pcp, 2),
+            **{k: v for k, v in actors.items() if k in COLUMNS},
+            "mpjpe_mm": round(found.mpjpe_mm, 1),
+            "ids": " ".join(str(len(ids)) for ids in found.ids_by_actor.values()),
+            "switches": found.switches,
+            "ghosts_percent": round(100 * found.ghosts, 2),
+            "people_a_frame": round(found.people, 2),
+            "joints_given": round(found.joints_given, 4),
+            "median_us": round(found.microseconds.median, 1),
+            "p99_us": round(found.microseconds.p99, 1),
+        }
+    )
+    report.details |= {"parts": found.parts, "ids_by_actor": found.ids_by_actor}
+    report.target("PCP of actors 1-3", found.pcp, suite.target_pcp)
+    return report
