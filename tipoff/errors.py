@@ -7,10 +7,13 @@ that ends with it. The tree, with what the rooms add in their own `errors.py`:
     TipoffError                       UNKNOWN              exit 1
     ├── InvalidInputError             INVALID_ARGUMENT     exit 2   also a ValueError
     │   ├── CalibrationError          INVALID_ARGUMENT     exit 2
+    │   ├── SequenceOutOfRangeError   OUT_OF_RANGE         exit 2
     │   └── TimeOutOfRangeError       OUT_OF_RANGE         exit 2
     ├── NotFoundError                 NOT_FOUND            exit 3   also a LookupError
     ├── ConflictError                 FAILED_PRECONDITION  exit 4
     ├── UnavailableError              UNAVAILABLE          exit 5   retryable
+    │   └── OverloadedError           RESOURCE_EXHAUSTED   exit 5   retryable
+    ├── SessionFailedError            ABORTED              exit 1
     ├── DeadlineError                 DEADLINE_EXCEEDED    exit 6   retryable, also a TimeoutError
     └── InternalError                 INTERNAL             exit 70
 
