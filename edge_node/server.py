@@ -1,0 +1,210 @@
+"""The gRPC server of an edge node: its loop and thread, health, reflection, shutting down.
+
+The server lives in a thread of its own with an asyncio loop, so that the pipeline never waits for
+the network. Health is SERVING only between :meth:`StreamServer.set_ready` and shutting down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from edge_node.service import SERVICE, ServiceLimits, TrackingService
+from tipoff.errors import ConflictError, DeadlineError, InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from edge_node.hub import Hub
+
+MAX_REQUEST_BYTES = 64 * 1024
+"""Largest message of a client; a Subscribe has some 50 bytes."""
+START_WITHIN_S = 10.0
+"""How long starting may take."""
+DRAIN_WITHIN_S = 8.0
+"""How long subscribers are given to take what is left when the server shuts down."""
+STOP_WITHIN_S = 2.0
+"""How long calls that outlive the draining are given before they are cut."""
+CALLS_BESIDE_STREAMS = 64
+"""Calls at one time beside the streams: health, reflection, descriptions, refusals."""
+KEEPALIVE_MS = 10_000
+"""How often an idle connection is asked for a sign of life."""
+
+_CHANNEL_OPTIONS = (
+    # Without this a second server would share the port, and clients would be dealt between them.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_MS // 2),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Clients watch their connections in the same way, and must not be cut off for it.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 10),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How a server listens and what it bears."""
+
+    listen: str = "127.0.0.1:7400"
+    """Address as host:port; port 0 takes a free one."""
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
+    """Bounds of the service."""
+    drain_within_s: float = DRAIN_WITHIN_S
+    """How long subscribers are given to take what is left when the server shuts down."""
+
+
+class StreamServer:
+    """Serves hubs until it is stopped. Methods are called from any thread but the server's own."""
+
+    def __init__(self, hubs: Sequence[Hub], options: ServerOptions | None = None) -> None:
+        """Prepare; nothing listens before :meth:`start`."""
+        self._hubs = tuple(hubs)
+        self._options = options or ServerOptions()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._service: TrackingService | None = None
+        self._health: Any = None
+        self._server: grpc.aio.Server | None = None
+        self._stopping: asyncio.Event | None = None
+
+    def start(self) -> str:
+        """Listen and return the address, with the port that was taken.
+
+        Raises:
+            InvalidInputError: The address is none.
+            ConflictError: The address is taken or not this machine's.
+        """
+        started: Future[str] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(started,), name="tipoff-stream-server", daemon=True
+        )
+        self._thread.start()
+        try:
+            return started.result(START_WITHIN_S)
+        except BaseException:
+            self._thread.join(START_WITHIN_S)
+            raise
+
+    def _run(self, started: Future[str]) -> None:
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            runner.run(self._serve(started))
+
+    async def _serve(self, started: Future[str]) -> None:
+        try:
+            address = await self._listen()
+        except Exception as error:
+            started.set_exception(error)
+            return
+        self._stopping = asyncio.Event()
+        started.set_result(address)
+        await self._stopping.wait()
+        await self._shut_down()
+
+    async def _listen(self) -> str:
+        host = _host(self._options.listen)
+        limits = self._options.limits
+        self._server = grpc.aio.server(
+            options=_CHANNEL_OPTIONS,
+            maximum_concurrent_rpcs=limits.max_subscribers + CALLS_BESIDE_STREAMS,
+        )
+        port = self._bind(self._server)
+        self._service = TrackingService(self._hubs, limits)
+        self._server.add_generic_rpc_handlers((self._service.handlers(),))
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        await self._set_health(ready=False)
+        await self._server.start()
+        return f"{host}:{port}"
+
+    def _bind(self, server: grpc.aio.Server) -> int:
+        listen = self._options.listen
+        try:
+            port = server.add_insecure_port(listen)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise ConflictError(
+                f"cannot listen on {listen}: the port is taken or the address is not this "
+                "machine's; give another one, or port 0 for a free one",
+                listen=listen,
+            )
+        return port
+
+    async def _set_health(self, *, ready: bool) -> None:
+        states = health_pb2.HealthCheckResponse
+        state = states.SERVING if ready else states.NOT_SERVING
+        for name in ("", SERVICE):
+            await self._health.set(name, state)
+
+    def set_ready(self, ready: bool = True) -> None:
+        """Say through the health service whether the session can be followed."""
+        self._call(self._set_health(ready=ready), START_WITHIN_S)
+
+    @property
+    def subscribers(self) -> int:
+        """Number of streams that are open now."""
+        return self._service.subscribers if self._service else 0
+
+    def stop(self) -> None:
+        """Shut down: unready first, then the streams are ended, then what is left is cut.
+
+        Takes at most the drain's time and STOP_WITHIN_S. A second call does nothing.
+        """
+        thread, self._thread = self._thread, None
+        if thread is None or not thread.is_alive() or self._stopping is None:
+            return
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join(self._options.drain_within_s + 3 * STOP_WITHIN_S)
+        if thread.is_alive():
+            structlog.get_logger(__name__).error("the stream server's thread did not end")
+
+    async def _shut_down(self) -> None:
+        assert self._server is not None
+        assert self._service is not None
+        await self._health.enter_graceful_shutdown()
+        self._service.drain(self._options.drain_within_s)
+        deadline = self._options.drain_within_s + STOP_WITHIN_S
+        try:
+            async with asyncio.timeout(deadline):
+                while self._service.subscribers:
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            structlog.get_logger(__name__).warning(
+                "subscribers were cut off", subscribers=self._service.subscribers
+            )
+        await self._server.stop(STOP_WITHIN_S)
+        self._service.close()
+
+    def _call(self, work: Coroutine[Any, Any, None], within_s: float) -> None:
+        assert self._loop is not None
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            future.result(within_s)
+        except TimeoutError:
+            future.cancel()
+            raise DeadlineError(f"the stream server did not answer within {within_s:g} s") from None
+
+
+def _host(listen: str) -> str:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise InvalidInputError(
+            f"{listen!r} is no address to listen on: give host:port, such as 127.0.0.1:7400",
+            listen=listen,
+        )
+    return host
