@@ -10,19 +10,46 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tipoff import aio as aio
+    from tipoff.client import Client as Client
+    from tipoff.client import TrackStream as TrackStream
     from tipoff.errors import TipoffError as TipoffError
+    from tipoff.follow import ClientOptions as ClientOptions
+    from tipoff.snapshot import Gap as Gap
+    from tipoff.snapshot import Header as Header
+    from tipoff.snapshot import Snapshot as Snapshot
 
 _HOMES = {
+    "Client": "tipoff.client",
+    "ClientOptions": "tipoff.follow",
+    "Gap": "tipoff.snapshot",
+    "Header": "tipoff.snapshot",
+    "Snapshot": "tipoff.snapshot",
     "TipoffError": "tipoff.errors",
+    "TrackStream": "tipoff.client",
 }
 
-__all__ = ["TipoffError", "__version__"]
+_MODULES = ("aio",)
+
+__all__ = [
+    "Client",
+    "ClientOptions",
+    "Gap",
+    "Header",
+    "Snapshot",
+    "TipoffError",
+    "TrackStream",
+    "__version__",
+    "aio",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its module (PEP 562)."""
     if name == "__version__":
         return _version()
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,227 @@
+"""Following a session over connections that come and go.
+
+What to ask for, what to keep, how long to go on trying. No network in here; :mod:`tipoff.client`
+and :mod:`tipoff.aio` drive it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tipoff.errors import DeadlineError, InternalError, InvalidInputError, TipoffError
+from tipoff.snapshot import (
+    End,
+    Gap,
+    Header,
+    Snapshot,
+    read_end,
+    read_gap,
+    read_header,
+    read_skipped,
+    read_snapshot,
+)
+from tipoff.stream_errors import SessionFailedError
+from tipoff.v1 import tracking_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEADY_AFTER_S = 5.0
+"""A connection that held so long was a good one: an outage after it is a new one."""
+ACKNOWLEDGE_AT_ONCE = 64
+"""Snapshots after which an acknowledgement does not wait for its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How patient a client is."""
+
+    connect_timeout_s: float = 10.0
+    """How long the first answer may take, tries included."""
+    resume_timeout_s: float = 30.0
+    """How long a broken stream is tried again before its error is raised."""
+    call_timeout_s: float = 10.0
+    """How long a call that is no stream may take."""
+    backoff_initial_s: float = 0.1
+    """Pause before the first new try; doubled for every further one."""
+    backoff_max_s: float = 2.0
+    """Longest pause between tries."""
+    acknowledge_every_s: float = 0.5
+    """How often the server is told how far we are; it wants to hear at least once a second."""
+
+    def __post_init__(self) -> None:
+        """Refuse times that are none."""
+        for name in self.__slots__:
+            if not getattr(self, name) > 0:
+                raise InvalidInputError(f"{name} must be positive, it is {getattr(self, name)}")
+
+
+class Patience:
+    """How long to go on trying, and when to try next."""
+
+    def __init__(
+        self,
+        options: ClientOptions,
+        clock_s: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Begin with the time for connecting."""
+        self._options = options
+        self._clock_s = clock_s
+        self._jitter = jitter
+        self._tries = 0
+        self._limit_s = options.connect_timeout_s
+        self._since_s: float | None = clock_s()
+        self._opened_s: float | None = None
+
+    @property
+    def left_s(self) -> float:
+        """Time that is left for getting an answer."""
+        if self._since_s is None:
+            return self._limit_s
+        return self._since_s + self._limit_s - self._clock_s()
+
+    def opened(self) -> None:
+        """A stream has answered."""
+        self._opened_s = self._clock_s()
+        self._limit_s = self._options.resume_timeout_s
+
+    def progressed(self) -> None:
+        """Something new was received: the next outage is a new one."""
+        self._tries = 0
+        self._since_s = None
+
+    def pause_s(self, error: TipoffError) -> float:
+        """Return how long to wait before the next try, or raise ``error`` if there is none."""
+        now_s = self._clock_s()
+        if self._opened_s is not None and now_s - self._opened_s > STEADY_AFTER_S:
+            self.progressed()
+        self._opened_s = None
+        if self._since_s is None:
+            self._since_s = now_s
+        if not error.retryable or self.left_s <= 0:
+            raise error
+        # The exponent is bounded too: a long outage must not make it overflow.
+        pause = self._options.backoff_initial_s * 2.0 ** min(self._tries, 30)
+        self._tries += 1
+        return min(pause, self._options.backoff_max_s, self.left_s) * (0.5 + self._jitter() / 2)
+
+
+class Follower:
+    """What has been received, so that the next connection goes on right behind it."""
+
+    def __init__(
+        self,
+        session: str | None = None,
+        from_sequence: int = 0,
+        max_rate_hz: float | None = None,
+        from_epoch: int = 0,
+    ) -> None:
+        """Ask for a session.
+
+        Raises:
+            InvalidInputError: A number is negative, or the rate is not positive.
+        """
+        if from_sequence < 0 or from_epoch < 0:
+            raise InvalidInputError(
+                f"from_sequence is {from_sequence} and from_epoch {from_epoch}: neither may be "
+                "negative"
+            )
+        if max_rate_hz is not None and not 0 < max_rate_hz < float("inf"):
+            raise InvalidInputError(
+                f"max_rate_hz is {max_rate_hz}: it must be positive, or None for every snapshot"
+            )
+        self._session = session or ""
+        self._max_rate_hz = max_rate_hz or 0.0
+        self._next = from_sequence
+        self._epoch = from_epoch
+        self._gaps: list[Gap] = []
+        self.header: Header | None = None
+        self.end: End | None = None
+        self._given = 0
+        self._opening = True
+
+    def subscribe(self) -> pb.StreamTracksRequest:
+        """Return the first message of the next connection."""
+        self._opening = True
+        return pb.StreamTracksRequest(
+            subscribe=pb.Subscribe(
+                session=self._session,
+                from_sequence=self._next,
+                from_epoch=self._epoch if self._next else 0,
+                max_rate_hz=self._max_rate_hz,
+            )
+        )
+
+    def acknowledge(self) -> pb.StreamTracksRequest:
+        """Return a message that says how far we are in the present connection."""
+        return pb.StreamTracksRequest(acknowledge=pb.Acknowledge(sequence=self._given))
+
+    def receive(self, response: pb.StreamTracksResponse) -> Snapshot | None:
+        """Take a message; return a snapshot if it brought a new one.
+
+        Raises:
+            InternalError: The server breaks the contract.
+            SessionFailedError: The session ended because the tracking failed.
+        """
+        kind = response.WhichOneof("message")
+        if self._opening and kind != "header":
+            raise InternalError("the server's first message is no header")
+        if kind == "header":
+            self._open(read_header(response.header))
+        elif kind == "snapshot":
+            return self._take(response)
+        elif kind == "gap":
+            self._gaps.append(read_gap(response.gap))
+        elif kind == "end":
+            self._finish(response)
+        # Anything else came with a later version of the contract.
+        return None
+
+    def _open(self, header: Header) -> None:
+        self._opening = False
+        self._given = 0
+        self.header = header
+        # From now on it is this session, from this place on, whoever answers next.
+        self._session = header.session
+        if not self._next:
+            self._next = max(header.newest_sequence, 1)
+        if not self._epoch:
+            self._epoch = header.epoch
+
+    def _take(self, response: pb.StreamTracksResponse) -> Snapshot | None:
+        assert self.header is not None
+        message = response.snapshot
+        if (message.epoch, message.sequence) < (self._epoch, self._next):
+            return None
+        joints = len(self.header.skeleton.joints)
+        skipped = read_skipped(response)
+        snapshot = read_snapshot(message, joints, skipped, tuple(self._gaps))
+        self._gaps.clear()
+        self._epoch, self._next = snapshot.epoch, snapshot.sequence + 1
+        return snapshot
+
+    def used(self, snapshot: Snapshot) -> None:
+        """Note that a snapshot has been used: only then it is acknowledged."""
+        self._given = snapshot.sequence
+
+    def _finish(self, response: pb.StreamTracksResponse) -> None:
+        self.end = read_end(response.end, read_skipped(response), tuple(self._gaps))
+        self._gaps.clear()
+        if self.end.reason == "failed":
+            raise SessionFailedError(
+                f"session {self._session!r} failed: {self.end.detail}",
+                session=self._session,
+                last_sequence=self.end.last_sequence,
+            )
+
+
+def no_answer(address: str, within_s: float) -> DeadlineError:
+    """Return the error for a server that takes a stream and does not answer."""
+    return DeadlineError(
+        f"{address}: connected, but the stream did not open within {within_s:.1f} s",
+        address=address,
+    )
