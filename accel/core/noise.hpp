@@ -15,13 +15,13 @@ class NoiseModel {
 
   explicit NoiseModel(double sigma_px = 4.0) {
     for (Moment& camera : cameras_) camera = {sigma_px * sigma_px, kPriorCamera};
+    pooled_ = {sigma_px * sigma_px, kPriorCamera};
     for (std::size_t i = 0; i < kBands; ++i) bands_[i] = {kBandStart[i], kPriorBand};
   }
 
   // Standard deviation of one coordinate of a keypoint, px.
   double sigma_px(int camera, double confidence) const {
-    return std::sqrt(cameras_[static_cast<std::size_t>(camera)].value *
-                     bands_[band_of(confidence)].value);
+    return std::sqrt(variance_of(camera) * bands_[band_of(confidence)].value);
   }
 
   // Learns from the squared residual (px^2, both coordinates) of an inlier whose expectation under
@@ -33,7 +33,8 @@ class NoiseModel {
     // Inliers are cut at the core of the loss; what is left of a Gaussian there is this part of it.
     const double variance = residual2_px2 / (share * kTruncated);
     scale.learn(variance / band.value, kCameraMemory);
-    band.learn(variance / scale.value, kBandMemory);
+    pooled_.learn(variance / band.value, kPooledMemory);
+    band.learn(variance / variance_of(camera), kBandMemory);
     scale.value = std::clamp(scale.value, kMinVariance, kMaxVariance);
     band.value = std::clamp(band.value, 0.1, 10.0);
   }
@@ -51,6 +52,7 @@ class NoiseModel {
   static constexpr double kPriorCamera = 60.0;
   static constexpr double kPriorBand = 400.0;
   static constexpr double kCameraMemory = 4000.0;
+  static constexpr double kPooledMemory = 8000.0;
   static constexpr double kBandMemory = 20000.0;
   static constexpr double kMinVariance = 0.25 * 0.25;
   static constexpr double kMaxVariance = 40.0 * 40.0;
@@ -58,11 +60,22 @@ class NoiseModel {
   static constexpr double kTruncated = 0.843;
   static constexpr std::array<double, kBands> kBandStart{2.0, 1.4, 1.0, 0.8};
 
+  // A camera may differ from the others by these factors, no more: where detectors err the same way
+  // in every frame, two views that happen to agree would otherwise silence the rest.
+  static constexpr double kBest = 1.0 / 2.25;
+  static constexpr double kWorst = 4.0;
+
+  double variance_of(int camera) const {
+    return std::clamp(cameras_[static_cast<std::size_t>(camera)].value, kBest * pooled_.value,
+                      kWorst * pooled_.value);
+  }
+
   static std::size_t band_of(double confidence) {
     return static_cast<std::size_t>(std::clamp(confidence * kBands, 0.0, kBands - 1.0));
   }
 
   std::array<Moment, kMaxCameras> cameras_;
+  Moment pooled_;
   std::array<Moment, kBands> bands_;
 };
 

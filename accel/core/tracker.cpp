@@ -15,6 +15,9 @@ constexpr std::int64_t kLargestTime_ns = INT64_MAX / 2;
 // Pixels beyond this many frame sizes are no measurement.
 constexpr double kAbsurd = 4.0;
 
+// How far somebody who was inside the area may step out of it and still be told.
+constexpr double kAreaMargin_m = 0.5;
+
 bool before(const FramePtr& a, const FramePtr& b) {
   return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->camera < b->camera;
 }
@@ -40,6 +43,9 @@ void check(const Rig& rig, const TrackerOptions& options) {
   }
   if (!(options.max_std_m > 0.0) || !(options.sigma_px > 0.0)) {
     throw std::invalid_argument("max_std_m and sigma_px must be positive");
+  }
+  if (options.skeleton.trunk.empty()) {
+    throw std::invalid_argument("a skeleton needs at least one trunk joint");
   }
 }
 
@@ -256,6 +262,7 @@ std::vector<Track> Tracker::tracks_at(std::int64_t time_ns, const State** base) 
   const double wanted = 1e-9 * static_cast<double>(time_ns - state.time_ns);
   for (const Track& track : state.tracks) {
     if (!track.confirmed() || time_ns - track.seen_ns > options_.max_coast_ns) continue;
+    if (!inside_area(track, options_, kAreaMargin_m)) continue;
     Track copy = track;
     if (ahead) {
       move_track(copy, options_.skeleton, wanted);
