@@ -1,7 +1,7 @@
 """The core: calibrated cameras, robust triangulation, skeletons and the tracker.
 
-Everything that is heavy is C++ behind `accel._core`; `accel.reference` holds the same mathematics in
-plain array code. Importing this needs nothing but NumPy.
+Everything that is heavy is C++ behind `accel._core`; `accel.reference` holds the same mathematics
+in plain array code. Importing this needs nothing but NumPy.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def _common_names(
     unknown = sorted(set(points_rig) - set(points_court))
     if unknown:
         raise AlignmentError(
-            f"the court has no point {', '.join(unknown)}; it has {', '.join(sorted(points_court))}",
+            f"the court has no point {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(points_court))}",
             points=unknown,
         )
     if len(points_rig) < 3:
@@ -91,9 +92,7 @@ def _position(points: Mapping[str, ArrayLike], name: str, field: str) -> Array:
     return position
 
 
-def _similarity(
-    source: Array, target: Array, *, with_scale: bool
-) -> tuple[float, Array, Array]:
+def _similarity(source: Array, target: Array, *, with_scale: bool) -> tuple[float, Array, Array]:
     """The scale, rotation and translation of least squares from source (N, 3) to target (N, 3)."""
     _refuse_line(source, "rig")
     _refuse_line(target, "court")

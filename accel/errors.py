@@ -1,4 +1,6 @@
-"""What `accel` raises; the tree hangs on the one of `tipoff.errors`.
+"""What `accel` raises.
+
+Statuses and exit codes are those of the parents in `tipoff.errors`:
 
     TipoffError
     └── InvalidInputError

@@ -31,8 +31,8 @@ _NS_PER_MS: Final = 1_000_000
 class Rig:
     """C calibrated cameras with Brown's distortion. Immutable, comparable, hashable, picklable.
 
-    World to camera: x_cam = R X + t. The world is in metres; pixels are distorted, u to the right, v
-    down, as in OpenCV.
+    World to camera: x_cam = R X + t. The world is in metres; pixels are distorted, u to the right,
+    v down, as in OpenCV.
 
     Args:
         names: C names, unique and not empty.
@@ -59,7 +59,7 @@ class Rig:
     readout_ms: Array
     _native: _core.Rig
 
-    def __init__(  # noqa: PLR0913 - one argument for each thing that a camera has
+    def __init__(  # noqa: PLR0913, PLR0917 - one argument for each thing that a camera has
         self,
         names: Sequence[str],
         K: ArrayLike,
@@ -94,9 +94,10 @@ class Rig:
 
         Args:
             path: anipose or Pose2Sim TOML; Qualisys `.qca.txt`; either of intri.yml and extri.yml
-                (OpenCV YAML) or of COLMAP's cameras.txt and images.txt; or a folder with one of these.
-            scale: Metres per unit of the file. By default 0.001 for Qualisys (mm) and 1 for TOML and
-                YAML; COLMAP's unit is unknown, so that it has to be given there.
+                (OpenCV YAML) or of COLMAP's cameras.txt and images.txt; or a folder with one of
+                these.
+            scale: Metres per unit of the file. By default 0.001 for Qualisys (mm) and 1 for TOML
+                and YAML; COLMAP's unit is unknown, so that it has to be given there.
 
         Raises:
             CalibrationFileError: With file, camera, field and remedy.
@@ -155,7 +156,8 @@ class Rig:
         if points.ndim < 1 or points.shape[-1] != 3:
             raise InvalidInputError(f"points_m has shape {points.shape}; give (..., 3) in metres")
         flat = np.ascontiguousarray(points.reshape(-1, 3))
-        return self._native.project(flat).reshape(*points.shape[:-1], len(self), 2)
+        uv: Array = self._native.project(flat).reshape(*points.shape[:-1], len(self), 2)
+        return uv
 
     def undistort(self, uv: ArrayLike, camera: int | str) -> Array:
         """Normalised coordinates of distorted pixels, as cv2.undistortPoints gives them.
@@ -172,7 +174,8 @@ class Rig:
         if pixels.ndim < 1 or pixels.shape[-1] != 2:
             raise InvalidInputError(f"uv has shape {pixels.shape}; give (..., 2) in pixels")
         flat = np.ascontiguousarray(pixels.reshape(-1, 2))
-        return self._native.undistort(flat, self.index(camera)).reshape(pixels.shape)
+        xy: Array = self._native.undistort(flat, self.index(camera)).reshape(pixels.shape)
+        return xy
 
     def to_world(
         self,
@@ -194,7 +197,7 @@ class Rig:
         Raises:
             AlignmentError: Fewer than three common points, points on one line, or unknown names.
         """
-        from accel.alignment import align  # noqa: PLC0415 - it needs the Rig
+        from accel.alignment import align  # it needs the Rig
 
         return align(self, points_rig, points_court, with_scale=with_scale)
 
@@ -205,7 +208,7 @@ class Rig:
 
     @property
     def domain_radius(self) -> Array:
-        """The normalised radius (C,) up to which each distortion grows; inf where it always does."""
+        """The normalised radius (C,) up to which each distortion grows; it may be infinite."""
         return self._native.domain_radius()
 
     def index(self, camera: int | str) -> int:
@@ -320,7 +323,10 @@ def _checked_intrinsics(K: Array, names: tuple[str, ...]) -> Array:
     for matrix, name in zip(K, names, strict=True):
         if matrix[1, 0] or matrix[2, 0] or matrix[2, 1] or matrix[2, 2] != 1.0:
             raise _wrong(
-                "K", name, "is not [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]", "transpose or scale it"
+                "K",
+                name,
+                "is not [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]",
+                "transpose or scale it",
             )
         if not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
             raise _wrong("K", name, "has a focal length that is not positive", "check its sign")
@@ -338,7 +344,9 @@ def _checked_rotations(R: Array, names: tuple[str, ...]) -> Array:
                 "give world-to-camera rotations with four digits or more",
             )
         if np.linalg.det(R[i]) < 0:
-            raise _wrong("R", name, "is a reflection (determinant -1)", "flip one axis of its frame")
+            raise _wrong(
+                "R", name, "is a reflection (determinant -1)", "flip one axis of its frame"
+            )
         if error > ROTATION_EXACT:
             left, _, right = np.linalg.svd(R[i])
             R[i] = left @ right

@@ -1,4 +1,4 @@
-"""Robust triangulation of points seen by several cameras; the mathematics stand in core/triangulate.hpp."""
+"""Robust triangulation of points seen by several cameras; core/triangulate.hpp has the rules."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def triangulate(
     """Points from their images, each with two or more agreeing views.
 
     A view is missing where its pixel is not finite or its confidence is 0, negative or not finite.
-    Views further than the 99.9 % gate (3.72 sigma_px) from the point's image are outliers. There is no
-    point where fewer than two views agree, where they lie behind the cameras, or where the rays are so
-    nearly parallel that the information matrix has a condition number above 1e6.
+    Views further than the 99.9 % gate (3.72 sigma_px) from the point's image are outliers. There
+    is no point where fewer than two views agree, where they lie behind the cameras, or where the
+    rays are so nearly parallel that the information matrix has a condition number above 1e6.
 
     Args:
         rig: The C cameras.
         uv: Distorted pixels (..., C, 2).
-        confidence: Weights (..., C), or None for 1 each: a keypoint's variance is sigma_px^2 / weight.
+        confidence: Weights (..., C), None is 1 each: a keypoint's variance is sigma_px^2 / weight.
         sigma_px: Standard deviation of a keypoint of confidence 1 along u and v, px.
 
     Returns:

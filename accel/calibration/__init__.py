@@ -1,7 +1,7 @@
 """Reading and writing camera calibrations: one module a format, told apart by content.
 
-`Rig.load` and `Rig.save` are the way in. A folder is searched for the files of exactly one calibration;
-of a format in two files, either file leads to the other one in its folder.
+`Rig.load` and `Rig.save` are the way in. A folder is searched for the files of exactly one
+calibration; of a format in two files, either file leads to the other one in its folder.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def _of_folder(path: Path) -> _Read:
     wholes = [each for each in found if each.part == "whole"]
     if not found:
         binary = [name for name in _BINARY_COLMAP if (path / name).exists()]
-        hint = "export it by `colmap model_converter --output_type TXT`" if binary else "name a file"
+        hint = (
+            "export it by `colmap model_converter --output_type TXT`" if binary else "name a file"
+        )
         raise Place(path).error(f"holds no calibration ({', '.join(FORMATS)})", hint)
     if len(wholes) == 1 and len(found) == 1:
         return _reader(found[0], found[0])

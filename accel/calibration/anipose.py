@@ -1,8 +1,8 @@
 """The TOML of anipose and Pose2Sim: one table a camera, x_cam = R X + t, R as a Rodrigues vector.
 
 Both write `name`, `size`, `matrix`, `distortions`, `rotation`, `translation` and perhaps `fisheye`.
-A table's key only orders the cameras; where `name` is missing it is the name. Two keys are ours, and
-others ignore them: `readout_ms`, and `rotation_matrix`, which keeps R to the last bit.
+A table's key only orders the cameras; where `name` is missing it is the name. Two keys are ours,
+and others ignore them: `readout_ms`, and `rotation_matrix`, which keeps R to the last bit.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """COLMAP's text model: cameras.txt and images.txt, one image a camera; world to camera.
 
-The names are those of the images without folder and suffix, in the order of images.txt. COLMAP knows
-lengths only up to a factor, so `scale` has to be given. Its pixels count from the corner of the first
-one, OpenCV's from that pixel's centre; the numbers are kept as they are.
+The names are those of the images without folder and suffix, in the order of images.txt. COLMAP
+knows lengths only up to a factor, so `scale` has to be given. Its pixels count from the corner of
+the first one, OpenCV's from that pixel's centre; the numbers are kept as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from accel.calibration.record import CameraRecord, Place, five_terms, image_size, number
+from accel.calibration.record import (
+    DISTORTION_NAMES,
+    CameraRecord,
+    Place,
+    five_terms,
+    image_size,
+    number,
+)
 from accel.calibration.rotation import matrix_of_quaternion
 
 FORMAT = "COLMAP text"
@@ -113,7 +120,7 @@ def _intrinsics(words: list[str], place: Place) -> _Intrinsics:
     values = dict(zip(names, (number(word, place, "PARAMS") for word in words[4:]), strict=True))
     fx, fy = values.get("fx", values.get("f", 0.0)), values.get("fy", values.get("f", 0.0))
     K = np.array([[fx, 0.0, values["cx"]], [0.0, fy, values["cy"]], [0.0, 0.0, 1.0]])
-    terms = [values.get(name, 0.0) for name in "k1 k2 p1 p2 k3 k4 k5 k6".split()]
+    terms = [values.get(name, 0.0) for name in DISTORTION_NAMES[:8]]
     width, height = number(words[2], place, "WIDTH"), number(words[3], place, "HEIGHT")
     return _Intrinsics(
         K=K,
@@ -122,9 +129,7 @@ def _intrinsics(words: list[str], place: Place) -> _Intrinsics:
     )
 
 
-def _image(
-    line: str, models: dict[str, _Intrinsics], place: Place, scale: float
-) -> CameraRecord:
+def _image(line: str, models: dict[str, _Intrinsics], place: Place, scale: float) -> CameraRecord:
     if _IMAGE.match(line.strip()) is None:
         raise place.error(
             f"{line[:40]!r} is no image", "write IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"

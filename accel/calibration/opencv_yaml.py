@@ -1,9 +1,10 @@
 """The pair of OpenCV YAML files that EasyMocap and others write: intri.yml and extri.yml.
 
-`names` lists the cameras; the first file has `K_<name>` and `dist_<name>` and perhaps `W_<name>` and
-`H_<name>`, the second `R_<name>` (a rotation vector; a matrix is taken too), `Rot_<name>` (the matrix)
-and `T_<name>`. Without W and H the image is taken to be twice the principal point, as Pose2Sim does.
-The reader knows the part of YAML that OpenCV's FileStorage writes, and nothing beyond it.
+`names` lists the cameras; the first file has `K_<name>` and `dist_<name>` and perhaps `W_<name>`
+and `H_<name>`, the second `R_<name>` (a rotation vector; a matrix is taken too), `Rot_<name>` (the
+matrix) and `T_<name>`. Without W and H the image is taken to be twice the principal point, as
+Pose2Sim does. The reader knows the part of YAML that OpenCV's FileStorage writes, and nothing
+beyond it.
 """
 
 from __future__ import annotations
@@ -176,9 +177,7 @@ def _get(values: Values, key: str, place: Place) -> object:
     return values[key]
 
 
-def _size(
-    name: str, values: Values, K: NDArray[np.float64], place: Place
-) -> tuple[float, float]:
+def _size(name: str, values: Values, K: NDArray[np.float64], place: Place) -> tuple[float, float]:
     keys = (f"W_{name}", f"H_{name}")
     if not any(key in values for key in keys):
         return image_size(2.0 * K[0, 2], 2.0 * K[1, 2], place, f"K_{name}")

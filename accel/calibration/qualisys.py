@@ -1,10 +1,10 @@
 """Qualisys' `.qca.txt`: XML, millimetres, intrinsics in 1/64 of a pixel.
 
-Per camera: `intrinsic` over 64, the left and top of `fov_video` taken off the centre; `transform` holds
-the centre T in mm and r11..r33, whose rows are M: R = diag(1, -1, -1) M, t = -R T. The name is `serial`.
-Cameras that are not `active`, and markers' cameras where the file has video cameras too, are left out.
-`viewrotation` turns a picture on QTM's screen only: a Rig describes the sensor's own picture, so videos
-that were turned on export have to be turned back.
+Per camera: `intrinsic` over 64, the left and top of `fov_video` taken off the centre; `transform`
+holds the centre T in mm and r11..r33, whose rows are M: R = diag(1, -1, -1) M, t = -R T. The name
+is `serial`. Cameras that are not `active`, and markers' cameras where the file has video cameras
+too, are left out. `viewrotation` turns a picture on QTM's screen only: a Rig describes the sensor's
+own picture, so videos that were turned on export have to be turned back.
 """
 
 from __future__ import annotations
@@ -159,7 +159,12 @@ def _intrinsics(reader: _Fields) -> tuple[NDArray[np.float64], NDArray[np.float6
     K[0, 2] = reader.number("intrinsic", "centerPointU") / _SUBPIXELS - left
     K[1, 2] = reader.number("intrinsic", "centerPointV") / _SUBPIXELS - top
     # The misspelling is Qualisys' own.
-    keys = ["radialDistortion1", "radialDistortion2", "tangentalDistortion1", "tangentalDistortion2"]
+    keys = [
+        "radialDistortion1",
+        "radialDistortion2",
+        "tangentalDistortion1",
+        "tangentalDistortion2",
+    ]
     terms = [reader.number("intrinsic", key) / _SUBPIXELS for key in keys]
     terms.append(reader.number("intrinsic", "radialDistortion3", 0.0) / _SUBPIXELS)
     return K, five_terms(terms, reader.place, "intrinsic")
@@ -175,7 +180,7 @@ def _mention_turn(element: _Element, name: str) -> None:
     turn = element.attributes.get("viewrotation", "0").strip()
     if turn not in {"", "0"}:
         _LOG.warning(
-            "camera %s is shown turned by %s degrees in QTM; the rig describes the unturned picture",
+            "QTM shows camera %s turned by %s degrees; the rig describes the unturned picture",
             name,
             turn,
         )

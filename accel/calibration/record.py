@@ -19,7 +19,10 @@ MAX_IMAGE_PX = 65_536
 
 DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
 """OpenCV's: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 taux tauy."""
-DISTORTION_NAMES = "k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 taux tauy".split()
+DISTORTION_NAMES = (
+    *("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+    *("s1", "s2", "s3", "s4", "taux", "tauy"),
+)
 
 
 @dataclass(frozen=True, slots=True)

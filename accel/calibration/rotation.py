@@ -47,7 +47,7 @@ def quaternion_of_matrix(R: Array) -> tuple[float, float, float, float]:
 
 
 def matrix_of_rodrigues(vector: Array) -> Array:
-    """The rotation matrix (3, 3) of a rotation vector (3,): its direction the axis, its length rad."""
+    """The rotation matrix (3, 3) of a rotation vector (3,), rad along the axis."""
     angle = math.sqrt(float(vector @ vector))
     half = 0.5 * angle
     # sin(half) / angle, by its series where it loses digits.
