@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
@@ -40,8 +39,6 @@ class TrackerOptions:
     """Keypoint noise that is assumed until it has been learned, per camera, from the residuals."""
     certain_views: int = 3
     """Views that make a person certain in the first frame; with fewer it takes some frames."""
-    area_m: tuple[float, float, float, float] | None = None
-    """x0, y0, x1, y1 of the floor: who enters it is tracked, the crowd around it is not. None: all."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -57,14 +54,6 @@ class TrackerOptions:
             if not 0.0 < value < 1e6:
                 raise InvalidInputError(
                     f"TrackerOptions.{name} is {value}; give a positive number", field=name
-                )
-        if self.area_m is not None:
-            x0, y0, x1, y1 = self.area_m
-            if not (x0 < x1 and y0 < y1 and all(map(math.isfinite, self.area_m))):
-                raise InvalidInputError(
-                    f"TrackerOptions.area_m is {self.area_m}; give x0, y0, x1, y1 in metres with"
-                    " x0 < x1 and y0 < y1",
-                    field="area_m",
                 )
         if self.certain_views < 2:
             raise InvalidInputError(
@@ -89,7 +78,6 @@ class TrackerOptions:
             "max_std_m": self.max_std_m,
             "sigma_px": self.sigma_px,
             "certain_views": self.certain_views,
-            "area_m": None if self.area_m is None else tuple(map(float, self.area_m)),
         }
 
 

@@ -30,7 +30,6 @@ std::unique_ptr<Tracker> make_tracker(const Rig& rig, const py::dict& d) {
   options.max_std_m = d["max_std_m"].cast<double>();
   options.sigma_px = d["sigma_px"].cast<double>();
   options.certain_views = d["certain_views"].cast<int>();
-  options.area_m = d["area_m"].cast<std::optional<std::array<double, 4>>>();
   return std::make_unique<Tracker>(rig, std::move(options));
 }
 

@@ -360,11 +360,8 @@ class Step {
   }
 
   // Makes a track public: under the identity of the lost one that it is likely to be, or a new one.
-  // Somebody outside the area stays tentative: followed, so that their detections disturb nobody,
-  // but never told.
   void confirm(std::size_t k) {
     Track& track = state_.tracks[k];
-    if (!inside_area(track, options_, 0.0)) return;
     const std::size_t lost = find_lost(track);
     if (lost == state_.tracks.size()) {
       track.id = state_.next_id++;

@@ -66,16 +66,6 @@ bool trunk_centre(const Track& track, const SkeletonSpec& skeleton, Vec3& centre
   return true;
 }
 
-bool inside_area(const Track& track, const TrackerOptions& options, double margin_m) {
-  if (!options.area_m) return true;
-  Vec3 centre;
-  double variance = 0.0;
-  if (!trunk_centre(track, options.skeleton, centre, variance)) return false;
-  const auto& [x0, y0, x1, y1] = *options.area_m;
-  return centre.x >= x0 - margin_m && centre.x <= x1 + margin_m && centre.y >= y0 - margin_m &&
-         centre.y <= y1 + margin_m;
-}
-
 void move_track(Track& track, const SkeletonSpec& skeleton, double dt_s) {
   const double dt = std::clamp(dt_s, 0.0, kLongestStep_s);
   if (dt == 0.0) return;

@@ -24,7 +24,4 @@ void learn_body(Track& track, const SkeletonSpec& skeleton, std::int64_t now_ns,
 bool trunk_centre(const Track& track, const SkeletonSpec& skeleton, Vec3& centre,
                   double& variance_m2);
 
-// Whether the trunk's centre stands in the area that is tracked, or at most `margin_m` outside it.
-bool inside_area(const Track& track, const TrackerOptions& options, double margin_m);
-
 }  // namespace tipoff

@@ -1,9 +1,7 @@
 // What the tracker is told before the first frame.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -38,8 +36,6 @@ struct TrackerOptions {
   double sigma_px = 4.0;
   // Views that make a person certain in the first frame.
   int certain_views = 3;
-  // Who is tracked: x0, y0, x1, y1 of the floor; everybody without it.
-  std::optional<std::array<double, 4>> area_m;
 };
 
 }  // namespace tipoff

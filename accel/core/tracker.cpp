@@ -15,9 +15,6 @@ constexpr std::int64_t kLargestTime_ns = INT64_MAX / 2;
 // Pixels beyond this many frame sizes are no measurement.
 constexpr double kAbsurd = 4.0;
 
-// How far somebody who was inside the area may step out of it and still be told.
-constexpr double kAreaMargin_m = 0.5;
-
 bool before(const FramePtr& a, const FramePtr& b) {
   return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->camera < b->camera;
 }
@@ -262,7 +259,6 @@ std::vector<Track> Tracker::tracks_at(std::int64_t time_ns, const State** base) 
   const double wanted = 1e-9 * static_cast<double>(time_ns - state.time_ns);
   for (const Track& track : state.tracks) {
     if (!track.confirmed() || time_ns - track.seen_ns > options_.max_coast_ns) continue;
-    if (!inside_area(track, options_, kAreaMargin_m)) continue;
     Track copy = track;
     if (ahead) {
       move_track(copy, options_.skeleton, wanted);
