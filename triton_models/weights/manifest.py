@@ -19,6 +19,9 @@ Layout: TypeAlias = Literal[
 ]
 """How the outputs of a model are to be read."""
 
+JointForm: TypeAlias = Literal["xy-px", "yx-px", "xy-unit", "yx-unit"]
+"""Order of a direct keypoint's coordinates, and whether they are pixels or parts of the input."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
@@ -52,8 +55,10 @@ class Crop:
     """Divided by last, in the order of `channels`."""
     expand: float = 1.25
     """Factor on the person's box, which is then widened or heightened to the input's aspect."""
-    split_ratio: float = 2.0
-    """Bins a pixel, of SimCC outputs."""
+    shift_px: float = 0.25
+    """Added to the model's coordinates to make them edges of its input (`accel.letterbox`)."""
+    joints: JointForm | None = None
+    """How direct keypoints are written; None for other layouts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ class Manifest:
     """What it reads."""
     outputs: tuple[TensorSpec, ...]
     """What it gives."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """What the layout calls an output -> its name in the graph, where they differ."""
     crop: Crop | None = None
     """How people are cut out for it; None for a model that reads whole frames."""
     schema: int = field(default=SCHEMA)
