@@ -19,6 +19,7 @@ from accel.errors import (
 )
 from accel.rig import Rig
 from accel.skeleton import COCO17, Skeleton
+from accel.tracker import Prediction, Snapshot, Tracker, TrackerOptions
 from accel.triangulation import Triangulation, triangulate
 
 __all__ = [
@@ -28,10 +29,14 @@ __all__ = [
     "CalibrationError",
     "CalibrationFileError",
     "InvalidInputError",
+    "Prediction",
     "Rig",
     "Skeleton",
+    "Snapshot",
     "TimeOutOfRangeError",
     "TipoffError",
+    "Tracker",
+    "TrackerOptions",
     "Triangulation",
     "UnsupportedCameraError",
     "reference",

@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,3 +20,27 @@ class Rig:
 def triangulate(
     rig: Rig, uv: NDArray[np.float64], confidence: NDArray[np.float64] | None, sigma_px: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]: ...
+
+class Tracker:
+    def __init__(self, rig: Rig, options: Mapping[str, object]) -> None: ...
+    def observe(
+        self,
+        camera: int,
+        time_ns: int,
+        keypoints: NDArray[np.float32],
+        evidence: NDArray[np.float32],
+    ) -> bool: ...
+    def snapshot(
+        self, time_ns: int
+    ) -> tuple[
+        NDArray[np.int64],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.float32],
+        NDArray[np.int32],
+    ]: ...
+    def predict(
+        self, camera: int, time_ns: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_]]: ...
+    def assigned(self, camera: int, time_ns: int) -> NDArray[np.int64]: ...
+    def stats(self) -> dict[str, int]: ...

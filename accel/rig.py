@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NoReturn, final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NoReturn, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -159,7 +161,7 @@ class Rig:
         uv: Array = self._native.project(flat).reshape(*points.shape[:-1], len(self), 2)
         return uv
 
-    def undistort(self, uv: ArrayLike, camera: int | str) -> Array:
+    def undistort(self, uv: ArrayLike, camera: SupportsIndex | str) -> Array:
         """Normalised coordinates of distorted pixels, as cv2.undistortPoints gives them.
 
         Args:
@@ -204,20 +206,24 @@ class Rig:
     @property
     def centers_m(self) -> Array:
         """The cameras' centres (C, 3) in the world, m."""
-        return -np.einsum("cji,cj->ci", self.R, self.t)
+        centers: Array = -np.einsum("cji,cj->ci", self.R, self.t)
+        return centers
 
     @property
     def domain_radius(self) -> Array:
         """The normalised radius (C,) up to which each distortion grows; it may be infinite."""
         return self._native.domain_radius()
 
-    def index(self, camera: int | str) -> int:
+    def index(self, camera: SupportsIndex | str) -> int:
         """The index of a camera given by index or name."""
         if isinstance(camera, str):
             if camera in self.names:
                 return self.names.index(camera)
-        elif not isinstance(camera, bool) and 0 <= int(camera) < len(self):
-            return int(camera)
+        else:
+            with suppress(TypeError):
+                index = operator.index(camera)
+                if 0 <= index < len(self):
+                    return index
         raise InvalidInputError(
             f"there is no camera {camera!r}; the rig has {', '.join(self.names)}", camera=camera
         )
