@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bench import run as run_folder
 from bench.config import BenchConfig, register, suite_names
-from bench.report import Report
+from bench.report import Report, stdout
 from tipoff.errors import InvalidInputError, TipoffError
 
 CONF = str(Path(__file__).resolve().parent / "conf")
@@ -51,7 +51,6 @@ def measure(config: DictConfig) -> Report:
     seconds = time.perf_counter() - began
     folder = Path(HydraConfig.get().runtime.output_dir)
     path = run_folder.write(folder, report, config, seconds)
-    console = Console()
-    report.show(console)
-    console.print(f"{seconds:.1f} s; {path}", highlight=False, soft_wrap=True)
+    report.show()
+    stdout().print(f"{seconds:.1f} s; {path}", highlight=False, soft_wrap=True)
     return report

@@ -1,4 +1,4 @@
-"""What a suite found: a table for people, a JSON for programs, and whether targets were met."""
+"""What a suite found: tables for people, a JSON for programs, and whether targets were met."""
 
 from __future__ import annotations
 
@@ -8,34 +8,60 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import rich.table
 from rich.console import Console
-from rich.table import Table
+
+FILE_WIDTH = 160
+"""How wide tables are drawn where no terminal says how wide it is."""
 
 
 @dataclass(slots=True)
-class Report:
-    """Rows of one table, with what stands behind them."""
+class Table:
+    """Rows of one kind."""
 
-    suite: str
-    """Its name."""
+    title: str
+    """What is measured, in which unit."""
     columns: Sequence[str]
-    """In order of the table; a column holds one unit, said last in its name."""
+    """In order; a column holds one unit, said last in its name."""
     rows: list[Mapping[str, object]] = field(default_factory=list)
     """What was measured; a column may be absent in a row."""
-    notes: list[str] = field(default_factory=list)
-    """How it was measured, below the table."""
-    details: dict[str, Any] = field(default_factory=dict)
-    """Whatever else belongs into the JSON."""
-    missed: list[str] = field(default_factory=list)
-    """Targets that were not met, in words; any makes the exit code 1."""
-    quiet: bool = False
-    """Say nothing while working."""
 
     def add(self, row: Mapping[str, object]) -> None:
         """Append a row."""
         unknown = set(row) - set(self.columns)
         assert not unknown, f"{unknown} are no columns"
         self.rows.append(row)
+
+    def drawn(self) -> rich.table.Table:
+        """For a terminal."""
+        table = rich.table.Table(title=self.title, title_justify="left")
+        for column in self.columns:
+            words = any(isinstance(row.get(column), str) for row in self.rows)
+            table.add_column(column.replace("_", " "), justify="left" if words else "right")
+        for row in self.rows:
+            table.add_row(*(_cell(row.get(c)) for c in self.columns))
+        return table
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything that a suite hands back."""
+
+    suite: str
+    """Its name."""
+    tables: list[Table] = field(default_factory=list)
+    """What was measured."""
+    notes: list[str] = field(default_factory=list)
+    """How it was measured, below the tables."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """Whatever else belongs into the JSON."""
+    missed: list[str] = field(default_factory=list)
+    """Targets that were not met, in words; any makes the exit code 1."""
+
+    def table(self, title: str, columns: Sequence[str]) -> Table:
+        """Begin a table."""
+        self.tables.append(Table(title, columns))
+        return self.tables[-1]
 
     def target(self, name: str, value: float, least: float) -> None:
         """Note a target that `value` does not reach."""
@@ -45,7 +71,7 @@ class Report:
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
         """Say on stderr what is going on."""
-        console = Console(stderr=True, quiet=self.quiet)
+        console = Console(stderr=True)
         if console.is_terminal:
             with console.status(f"{self.suite}: {what}"):
                 yield
@@ -57,27 +83,30 @@ class Report:
         """The JSON's part of this; NaN becomes null."""
         return {
             "suite": self.suite,
-            "columns": list(self.columns),
-            "rows": [jsonable(dict(row)) for row in self.rows],
+            "tables": [
+                {"title": t.title, "columns": list(t.columns), "rows": jsonable(t.rows)}
+                for t in self.tables
+            ],
             "notes": list(self.notes),
             "details": jsonable(self.details),
             "targets_missed": list(self.missed),
         }
 
-    def show(self, console: Console) -> None:
-        """Draw the table, the notes and what was missed."""
-        used = [c for c in self.columns if any(c in row for row in self.rows)]
-        table = Table(title=f"suite={self.suite}", title_justify="left")
-        for column in used:
-            words = any(isinstance(row.get(column), str) for row in self.rows)
-            table.add_column(column.replace("_", " "), justify="left" if words else "right")
-        for row in self.rows:
-            table.add_row(*(_cell(row.get(c)) for c in used))
-        console.print(table)
+    def show(self, console: Console | None = None) -> None:
+        """Draw the tables, the notes and what was missed on stdout."""
+        out = console if console is not None else stdout()
+        for table in self.tables:
+            out.print(table.drawn())
         for note in self.notes:
-            console.print(note, style="dim", highlight=False)
+            out.print(note, style="dim", highlight=False)
         for miss in self.missed:
-            console.print(f"target missed: {miss}", style="bold red", highlight=False)
+            out.print(f"target missed: {miss}", style="bold red", highlight=False)
+
+
+def stdout() -> Console:
+    """Where results go; wide enough for the tables where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=FILE_WIDTH)
 
 
 def _cell(value: object) -> str:
@@ -92,6 +121,6 @@ def jsonable(value: Any) -> Any:
         return {str(k): jsonable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [jsonable(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
+    if hasattr(value, "item") and not isinstance(value, str):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

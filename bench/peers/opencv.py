@@ -8,11 +8,12 @@ import numpy as np
 from bench.arrays import Floats
 from bench.sim import FrameSet, RigArrays
 
-NAME = f"OpenCV {cv2.__version__} undistortPoints"
-
 
 class Undistortion:
     """`cv2.undistortPoints` once a camera, on one thread, as its own defaults iterate."""
+
+    name = f"OpenCV {cv2.__version__} undistortPoints"
+    """Shown in the table."""
 
     def __init__(self, rig: RigArrays) -> None:
         """Keep the lenses of `rig`."""
@@ -33,3 +34,8 @@ class Undistortion:
             matrix, distortion = self._lenses[camera]
             if len(uv):
                 cv2.undistortPoints(uv, matrix, distortion)
+
+
+def make(rig: RigArrays) -> Undistortion:
+    """The peer for a rig."""
+    return Undistortion(rig)
