@@ -3,9 +3,9 @@
 A person and a track may match when the mean distance of the track's given joints is at most the
 gate (0.5 m). Two matchings are made, as the metrics define them:
 - for MPJPE, recall, precision and coverage, each frame's best one (Hungarian);
-- for identity switches and MOTA, CLEAR MOT's (Bernardin and Stiefelhagen 2008): last frame's pairs
-  stay while they hold, the rest is matched anew, and a switch is a person whose track is another
-  than the last one they had. IDF1 (Ristani et al. 2016) pairs whole identities once.
+- for identity switches and MOTA, CLEAR MOT's (Bernardin and Stiefelhagen 2008, as py-motmetrics
+  reads it): a person keeps the track they last had while it is within the gate, the rest is matched
+  anew, and a switch is a person whose track is another than the last one they had. IDF1 (Ristani et al. 2016) pairs whole identities once.
 """
 
 from __future__ import annotations
@@ -132,7 +132,6 @@ class Score:
     _switches: int = 0
     _errors: list[Floats] = field(default_factory=list)
     _last: dict[int, int] = field(default_factory=dict)
-    _current: dict[int, int] = field(default_factory=dict)
     _overlap: Counter[tuple[int, int]] = field(default_factory=Counter)
     _person_frames: Counter[int] = field(default_factory=Counter)
     _track_frames: Counter[int] = field(default_factory=Counter)
@@ -185,11 +184,11 @@ class Score:
         self._person_frames.update(range(len(mean)))
         self._track_frames.update(int(i) for i in ids)
         column = {int(i): k for k, i in enumerate(ids)}
-        kept = {
-            person: track
-            for person, track in self._current.items()
-            if track in column and mean[person, column[track]] <= self.gate_m
-        }
+        kept: dict[int, int] = {}
+        for person, track in sorted(self._last.items()):
+            taken = track in kept.values() or track not in column
+            if not taken and mean[person, column[track]] <= self.gate_m:
+                kept[person] = track
         rest = mean.copy()
         rest[list(kept)] = np.inf
         rest[:, [column[track] for track in kept.values()]] = np.inf
@@ -198,7 +197,6 @@ class Score:
         for person, track in kept.items():
             self._switches += self._last.get(person, track) != track
         self._last.update(kept)
-        self._current = kept
         self._misses += len(mean) - len(kept)
         self._false += len(ids) - len(kept)
 
