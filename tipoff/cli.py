@@ -6,6 +6,7 @@ imports a room by name. One that cannot be loaded is shown with its reason and h
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import signal
@@ -79,15 +80,13 @@ class Rooms(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands in the order of the help."""
         known = [name for names in SECTIONS.values() for name in names]
-        found = metadata.entry_points(group=ENTRY_POINTS).names
+        found = set(_entries())
         return [name for name in known if name in found] + sorted(found - set(known))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command, or what stands for it where it cannot be loaded."""
-        entries = metadata.entry_points(group=ENTRY_POINTS, name=cmd_name)
-        for entry in entries:
-            return _load(entry)
-        return None
+        entry = _entries().get(cmd_name)
+        return None if entry is None else _load(entry)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by section, an example under each."""
@@ -105,10 +104,18 @@ class Rooms(click.Group):
     ) -> None:
         for name in names:
             command = self.get_command(ctx, name)
+            if isinstance(command, Unavailable):
+                formatter.write(f"{'':{formatter.current_indent}}{name:8}{command.short_help}\n")
+                continue
             line = command.get_short_help_str(limit=formatter.width - 12) if command else ""
-            formatter.write_text(f"{name:8}{line}")
-            if name in EXAMPLES and not isinstance(command, Unavailable):
+            formatter.write(f"{'':{formatter.current_indent}}{name:8}{line}\n")
+            if name in EXAMPLES:
                 formatter.write(f"{'':{formatter.current_indent + 8}}$ {EXAMPLES[name]}\n")
+
+
+@functools.cache
+def _entries() -> dict[str, metadata.EntryPoint]:
+    return {entry.name: entry for entry in metadata.entry_points(group=ENTRY_POINTS)}
 
 
 def _load(entry: metadata.EntryPoint) -> click.Command:
