@@ -6,7 +6,8 @@ namespace tipoff {
 namespace {
 
 constexpr int kSteps = 6;
-constexpr double kConverged_m = 1e-5;
+// A step shorter than this is the last: what the next would add is its square over the distance.
+constexpr double kConverged_m = 5e-4;
 constexpr int kMaxPairs = 28;
 // A keypoint with this weight or more supports the point.
 constexpr double kInlierWeight = 0.4;
@@ -79,7 +80,7 @@ bool solve_point(const Sightings& views, const PointPrior* prior, Vec3 velocity,
                  PointSolution& out) {
   Vec3 point = start;
   for (int step = 0; step < kSteps; ++step) {
-    Normal normal = linearise(views, point, velocity, out);
+    const Normal normal = linearise(views, point, velocity, out);
     Sym3 total = normal.information;
     Vec3 gradient = normal.gradient;
     if (prior != nullptr) {
@@ -91,12 +92,11 @@ bool solve_point(const Sightings& views, const PointPrior* prior, Vec3 velocity,
     const Vec3 delta = covariance * gradient;
     if (!finite(delta)) return false;
     point = point + delta;
+    out.point = point;
+    out.information = normal.information;
+    out.cost = normal.cost;
     if (dot(delta, delta) < kConverged_m * kConverged_m) break;
   }
-  const Normal normal = linearise(views, point, velocity, out);
-  out.point = point;
-  out.information = normal.information;
-  out.cost = normal.cost;
   return finite(point);
 }
 
