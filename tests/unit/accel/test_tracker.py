@@ -53,8 +53,10 @@ def test_a_snapshot_has_the_stated_shapes_and_types(
     assert snapshot.ids.tolist() == sorted(snapshot.ids.tolist())
     assert snapshot.joints_m.shape == (4, 17, 3)
     assert snapshot.covariance_m2.shape == (4, 17, 3, 3)
-    kinds = [snapshot.ids, snapshot.joints_m, snapshot.confidence, snapshot.views]
-    assert [str(k.dtype) for k in kinds] == ["int64", "float64", "float32", "int32"]
+    assert str(snapshot.ids.dtype) == "int64"
+    assert str(snapshot.joints_m.dtype) == str(snapshot.covariance_m2.dtype) == "float64"
+    assert str(snapshot.confidence.dtype) == "float32"
+    assert str(snapshot.views.dtype) == "int32"
     assert snapshot.confidence.shape == snapshot.views.shape == (4, 17)
 
 
