@@ -1,7 +1,6 @@
 #include "tracker.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "advance.hpp"
 #include "motion.hpp"
@@ -271,6 +270,8 @@ std::vector<Track> Tracker::tracks_at(std::int64_t time_ns, const State** base) 
     }
     tracks.push_back(std::move(copy));
   }
+  std::sort(tracks.begin(), tracks.end(),
+            [](const Track& a, const Track& b) { return a.id < b.id; });
   return tracks;
 }
 
