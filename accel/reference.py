@@ -39,6 +39,10 @@ FIRST_DAMPING = 1e-3
 MOST_DAMPING = 1e8
 
 
+# What diverges or lies behind a camera overflows on its way to being refused.
+_quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
 class Cameras(Protocol):
     """C cameras, or for each point C cameras of its own: (..., C, ...)."""
 
@@ -88,6 +92,7 @@ class _Model:
     limit: Array
 
 
+@_quiet
 def project(rig: Cameras, points_m: Array) -> Array:
     """Distorted pixels (..., C, 2) of world points (..., 3), m; NaN where there is no image."""
     model = _model(rig, points_m)
@@ -95,6 +100,7 @@ def project(rig: Cameras, points_m: Array) -> Array:
     return model.xp.where(valid[..., None], uv, model.xp.nan)
 
 
+@_quiet
 def undistort(rig: Cameras, uv: Array, camera: int) -> Array:
     """Normalised coordinates (..., 2) of one camera's pixels (..., 2); NaN where no ray is."""
     model = _model(rig, uv)
@@ -111,6 +117,7 @@ def undistort(rig: Cameras, uv: Array, camera: int) -> Array:
     return xp.where(valid[..., None], xy, xp.nan)
 
 
+@_quiet
 def triangulate(
     rig: Cameras, uv: Array, confidence: Array | None = None, sigma_px: float = 2.0
 ) -> Solution:
