@@ -45,6 +45,7 @@ class RigConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
+        at_least("the number of rig.cameras", len(self.cameras), 1)
         for cameras in self.cameras:
             within("rig.cameras", cameras, 2, 64)
         for axis in self.semi_axes_m:
@@ -52,10 +53,23 @@ class RigConfig:
         within("rig.focal_px", self.focal_px, 100.0, 20_000.0)
 
 
+_SHARES = ("joint_miss", "person_miss", "snap", "drop", "flip")
+
+
+def _check_observation(self: object) -> None:
+    """Refuse probabilities that are none, and negative amounts."""
+    for f in fields(ObservationOptions):
+        most = 1.0 if f.name in _SHARES else 1000.0
+        within(f"workload.observation.{f.name}", getattr(self, f.name), 0.0, most)
+
+
 ObservationConfig: Any = make_dataclass(
     "ObservationConfig",
     [(f.name, float, field(default=f.default)) for f in fields(ObservationOptions)],
-    namespace={"__doc__": "`bench.sim.ObservationOptions`, open to overrides."},
+    namespace={
+        "__doc__": "`bench.sim.ObservationOptions`, open to overrides.",
+        "__post_init__": _check_observation,
+    },
 )
 
 
@@ -78,6 +92,7 @@ class WorkloadConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
+        at_least("the number of workload.people", len(self.people), 1)
         for people in self.people:
             within("workload.people", people, 1, 64)
         within("workload.fps", self.fps, 1.0, 1000.0)

@@ -4,16 +4,19 @@ A person and a track may match when the mean distance of the track's given joint
 gate (0.5 m). Two matchings are made, as the metrics define them:
 - for MPJPE, recall, precision and coverage, each frame's best one (Hungarian);
 - for identity switches and MOTA, CLEAR MOT's (Bernardin and Stiefelhagen 2008, as py-motmetrics
-  reads it): a person keeps the track they last had while it is within the gate, the rest is matched
-  anew, and a switch is a person whose track is another than the last one they had. IDF1 (Ristani et al. 2016) pairs whole identities once.
+  reads it): a person keeps the track they last had while it is within the gate, the rest is
+  matched anew, and a switch is a person whose track is another than the last one they had.
+IDF1 (Ristani et al. 2016) pairs whole identities, once for the run.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from bench.arrays import Bools, Floats, Ints
@@ -72,7 +75,9 @@ class _Trust:
     density: float = 0.0
     scatter: Floats = field(default_factory=lambda: np.zeros((3, 3)))
 
-    def add(self, error: Floats, covariance: Floats, views: Ints, known: Bools) -> None:
+    def add(
+        self, error: Floats, covariance: Floats, views: NDArray[np.integer[Any]], known: Bools
+    ) -> None:
         """Errors (M, J, 3) with covariances (M, J, 3, 3), where known (M, J)."""
         limb = np.zeros(known.shape, dtype=bool)
         limb[:, LIMB_JOINTS[known.shape[1] > LIMB_JOINTS]] = True
@@ -143,7 +148,7 @@ class Score:
         ids: Ints,
         joints_m: Floats,
         covariance_m2: Floats | None = None,
-        views: Ints | None = None,
+        views: NDArray[np.integer[Any]] | None = None,
     ) -> None:
         """Score one snapshot.
 

@@ -19,8 +19,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.arrays import Floats, Keypoints
+from bench.arrays import Floats, Ints, Keypoints
 from bench.config import BenchConfig, SuiteConfig, at_least
 from bench.metrics import Metrics, Score
 from bench.report import Report
@@ -55,23 +56,30 @@ class Config(SuiteConfig):
 class Observed(Protocol):
     """What a snapshot must hold to be scored."""
 
-    ids: Any
-    """(T,) int64."""
-    joints_m: Any
-    """(T, J, 3)."""
-    covariance_m2: Any
-    """(T, J, 3, 3)."""
-    views: Any
-    """(T, J)."""
+    @property
+    def ids(self) -> Ints:
+        """(T,) identities."""
+
+    @property
+    def joints_m(self) -> NDArray[np.float64]:
+        """(T, J, 3) metres."""
+
+    @property
+    def covariance_m2(self) -> NDArray[np.float64]:
+        """(T, J, 3, 3)."""
+
+    @property
+    def views(self) -> NDArray[np.int32]:
+        """(T, J) how many views each joint came from."""
 
 
 class Trackable(Protocol):
     """What is measured: `accel.Tracker`, or anything that does its work."""
 
-    def observe(self, camera: int, capture_time_ns: int, keypoints: Keypoints) -> bool:
+    def observe(self, camera: int, capture_time_ns: int, keypoints: Keypoints, /) -> bool:
         """Take one camera frame."""
 
-    def snapshot(self, time_ns: int) -> Observed:
+    def snapshot(self, time_ns: int, /) -> Observed:
         """Everybody at a time."""
 
 

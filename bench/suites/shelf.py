@@ -143,7 +143,7 @@ def load(folder: Path | None = None) -> Shelf:
         t=np.ascontiguousarray(pose[:, :, 3]),
         size=np.array([cameras[n]["imgSize"] for n in names], dtype=np.int64),
         frames=_detections(data / "detections_coco17.json", names),
-        truth=scorer.load_gt(data / "gt3d.json"),
+        truth=_truth(data / "gt3d.json"),
         scorer=scorer,
     )
 
@@ -161,6 +161,14 @@ def _detections(path: Path, names: tuple[str, ...]) -> dict[int, list[Keypoints]
             np.array(frame["views"].get(name, []), dtype=np.float32).reshape(-1, 17, 3)
             for name in names
         ]
+        for frame in document["frames"]
+    }
+
+
+def _truth(path: Path) -> dict[int, dict[str, Floats]]:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        frame["frame"]: {actor: np.array(joints) for actor, joints in frame["actors"].items()}
         for frame in document["frames"]
     }
 

@@ -1,4 +1,4 @@
-"""The metrics on cases small enough to be counted by hand, and beside motmetrics on a random one."""
+"""The metrics on cases small enough to count by hand, and beside motmetrics on a random one."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ def test_mota_and_idf1_agree_with_motmetrics_on_a_random_sequence() -> None:
     assert found.idf1 == pytest.approx(expected["idf1"], abs=1e-9)
 
 
-def test_coverage_of_true_covariances_is_95_percent_and_beats_a_constant_where_they_differ() -> None:
+def test_coverage_of_true_covariances_is_95_percent_and_beats_a_constant_where_they_differ() -> (
+    None
+):
     rng = np.random.default_rng(5)
     score = Score(gate_m=100.0)
     for _ in range(400):

@@ -1,0 +1,131 @@
+"""`python -m bench` as a user runs it: small runs, their tables, JSON and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.data import shared_data
+
+ROOT = Path(__file__).resolve().parents[3]
+DEADLINE_S = 300.0
+
+
+def run_bench(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments, f"out={out}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "TIPOFF_DATA": str(shared_data())},
+        timeout=DEADLINE_S,
+    )
+
+
+def results(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(p.read_text("utf-8")) for p in sorted(out.rglob("result.json"))]
+
+
+SMALL_CORE = (
+    "suite=core",
+    "rig=court4",
+    "workload.people=[3]",
+    "suite.frames=90",
+    "suite.timed_frames=10",
+    "suite.repetitions=2",
+)
+
+
+def test_core_leaves_a_table_and_a_run_folder_that_says_everything(tmp_path: Path) -> None:
+    done = run_bench(tmp_path, *SMALL_CORE)
+    assert done.returncode == 0, done.stderr
+    assert "OpenCV" in done.stdout
+    assert "mpjpe" in done.stdout
+    (found,) = results(tmp_path)
+    times, accuracy = found["tables"]
+    assert [row["system"].split()[0] for row in times["rows"]] == ["tipoff", "OpenCV"]
+    (row,) = accuracy["rows"]
+    assert row["mpjpe_mm"] < 60
+    assert row["recall"] > 0.95
+    assert row["digest"] in done.stdout
+    assert found["config"]["rig"]["cameras"] == [4]
+    assert found["versions"]["numpy"]
+    assert found["machine"]["processor"]
+    (folder,) = {p.parent for p in tmp_path.rglob("result.json")}
+    assert "people:\n  - 3" in (folder / "config.yaml").read_text("utf-8")
+
+
+def test_core_gives_the_same_digest_for_the_same_seed_and_another_for_another(
+    tmp_path: Path,
+) -> None:
+    done = run_bench(tmp_path, "-m", *SMALL_CORE, "peer=none,opencv", "seed=1,2")
+    assert done.returncode == 0, done.stderr
+    digests = {
+        (r["config"]["seed"], r["config"]["peer"]["name"]): r["tables"][1]["rows"][0]["digest"]
+        for r in results(tmp_path)
+    }
+    assert len(digests) == 4
+    assert digests[1, "none"] == digests[1, "opencv"]
+    assert digests[1, "none"] != digests[2, "none"]
+
+
+def test_shelf_reaches_its_target_with_one_identity_an_actor(tmp_path: Path) -> None:
+    done = run_bench(tmp_path, "suite=shelf")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = results(tmp_path)[0]["tables"][0]["rows"]
+    assert row["pcp"] >= 95.0
+    assert row["ids"] == "1 1 1"
+
+
+def test_a_missed_target_is_exit_code_1_and_still_leaves_the_run_folder(tmp_path: Path) -> None:
+    done = run_bench(tmp_path, "suite=shelf", "suite.frames=20", "suite.target_pcp=100.5")
+    assert done.returncode == 1
+    assert "target missed" in done.stdout
+    assert results(tmp_path)[0]["targets_missed"]
+
+
+def test_triton_compares_the_server_with_this_process(tmp_path: Path) -> None:
+    done = run_bench(
+        tmp_path, "suite=triton", "suite.requests=8", "suite.repetitions=1", "suite.callers=[1,2]"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = results(tmp_path)
+    assert [t["title"].split(":")[0] for t in found["tables"]] == ["people_frame", "pose_crops"]
+    for table in found["tables"]:
+        ways = [(row["callers"], row["way"]) for row in table["rows"]]
+        names = ("in-process", "shared memory", "bytes")
+        assert ways == [(callers, name) for callers in (1, 2) for name in names]
+        assert all(row["difference_px"] <= 0.05 for row in table["rows"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("suite=core", "workload.fps=0"), 2, "workload.fps"),
+        (("suite=shelf", "suite.data=/nowhere"), 3, "TIPOFF_DATA"),
+        (("suite=core", "peer.name=nobody"), 3, "nobody"),
+        (("suite=nothing",), 1, "suite/nothing"),
+        (("suite=core", "suite.frames=many"), 1, "suite.frames"),
+    ],
+)
+def test_what_cannot_be_is_said_without_a_traceback(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    done = run_bench(tmp_path, *arguments)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_teaches(tmp_path: Path) -> None:
+    done = run_bench(tmp_path, "--help")
+    assert done.returncode == 0
+    for words in ("suite=core", "workload", "result.json", "Exit code"):
+        assert words in done.stdout
