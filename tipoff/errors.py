@@ -2,41 +2,41 @@
 
 Each says what happened, why, and what to do; carries the ids needed to act; and knows the gRPC
 status that it becomes on the wire, whether trying again can help, and the exit code of a command
-that ends with it. The tree, with what the rooms add in modules of their own (named at the end of a line):
+that ends with it. The tree, with what the rooms add in modules of their own:
 
     TipoffError                            UNKNOWN             exit 1
     ├── InvalidInputError                  INVALID_ARGUMENT    exit 2   also a ValueError
     │   ├── CalibrationError               INVALID_ARGUMENT    exit 2
-    │   │   ├── CalibrationFileError       INVALID_ARGUMENT    exit 2   accel.errors
-    │   │   │   └── UnsupportedCameraError INVALID_ARGUMENT    exit 2   accel.errors
-    │   │   └── AlignmentError             INVALID_ARGUMENT    exit 2   accel.errors
+    │   │   ├── CalibrationFileError       INVALID_ARGUMENT    exit 2   accel
+    │   │   │   └── UnsupportedCameraError INVALID_ARGUMENT    exit 2   accel
+    │   │   └── AlignmentError             INVALID_ARGUMENT    exit 2   accel
     │   ├── TimeOutOfRangeError            OUT_OF_RANGE        exit 2
-    │   ├── VideoError                     INVALID_ARGUMENT    exit 2   edge_node.errors
-    │   ├── CameraMatchError               INVALID_ARGUMENT    exit 2   edge_node.errors
-    │   ├── FrameSizeError                 INVALID_ARGUMENT    exit 2   edge_node.errors
-    │   ├── SequenceOutOfRangeError        OUT_OF_RANGE        exit 2   tipoff.stream_errors
-    │   └── BadRequestError                INVALID_ARGUMENT    exit 2   triton_models.errors
+    │   ├── VideoError                     INVALID_ARGUMENT    exit 2   edge_node
+    │   ├── CameraMatchError               INVALID_ARGUMENT    exit 2   edge_node
+    │   ├── FrameSizeError                 INVALID_ARGUMENT    exit 2   edge_node
+    │   ├── SequenceOutOfRangeError        OUT_OF_RANGE        exit 2   tipoff
+    │   └── BadRequestError                INVALID_ARGUMENT    exit 2   triton_models
     ├── NotFoundError                      NOT_FOUND           exit 3   also a LookupError
-    │   └── NotServedError                 NOT_FOUND           exit 3   triton_models.errors
+    │   └── NotServedError                 NOT_FOUND           exit 3   triton_models
     ├── ConflictError                      FAILED_PRECONDITION exit 4
-    │   └── PortTakenError                 FAILED_PRECONDITION exit 4   triton_models.errors
+    │   └── PortTakenError                 FAILED_PRECONDITION exit 4   triton_models
     ├── UnavailableError                   UNAVAILABLE         exit 5   retryable
-    │   ├── OverloadedError                RESOURCE_EXHAUSTED  exit 5   retryable, tipoff.stream_errors
-    │   ├── ServerUnavailableError         UNAVAILABLE         exit 5   retryable, triton_models.errors
-    │   └── SlotsBusyError                 UNAVAILABLE         exit 5   retryable, triton_models.errors
+    │   ├── OverloadedError                RESOURCE_EXHAUSTED  exit 5   retryable, tipoff
+    │   ├── ServerUnavailableError         UNAVAILABLE         exit 5   retryable, triton_models
+    │   └── SlotsBusyError                 UNAVAILABLE         exit 5   retryable, triton_models
     ├── DeadlineError                      DEADLINE_EXCEEDED   exit 6   retryable, also a TimeoutError
-    │   └── CallTimedOutError              DEADLINE_EXCEEDED   exit 6   retryable, triton_models.errors
+    │   └── CallTimedOutError              DEADLINE_EXCEEDED   exit 6   retryable, triton_models
     ├── InternalError                      INTERNAL            exit 70
-    │   ├── SinkError                      INTERNAL            exit 70  edge_node.errors
-    │   ├── EnvironmentBrokenError         INTERNAL            exit 70  triton_models.errors
-    │   ├── ServerStartError               INTERNAL            exit 70  triton_models.errors
-    │   └── ModelFailedError               INTERNAL            exit 70  triton_models.errors
-    ├── SessionFailedError                 ABORTED             exit 1   tipoff.stream_errors
-    └── ModelError                         FAILED_PRECONDITION exit 4   triton_models.errors
-        ├── ModelNotFoundError             NOT_FOUND           exit 4   triton_models.errors
-        ├── ModelFormatError               INVALID_ARGUMENT    exit 2   triton_models.errors
-        └── WeightsError                   DATA_LOSS           exit 4   triton_models.errors
-            └── DownloadError              UNAVAILABLE         exit 5   retryable, triton_models.errors
+    │   ├── SinkError                      INTERNAL            exit 70  edge_node
+    │   ├── EnvironmentBrokenError         INTERNAL            exit 70  triton_models
+    │   ├── ServerStartError               INTERNAL            exit 70  triton_models
+    │   └── ModelFailedError               INTERNAL            exit 70  triton_models
+    ├── SessionFailedError                 ABORTED             exit 1   tipoff
+    └── ModelError                         FAILED_PRECONDITION exit 4   triton_models
+        ├── ModelNotFoundError             NOT_FOUND           exit 4   triton_models
+        ├── ModelFormatError               INVALID_ARGUMENT    exit 2   triton_models
+        └── WeightsError                   DATA_LOSS           exit 4   triton_models
+            └── DownloadError              UNAVAILABLE         exit 5   retryable, triton_models
 
 This module imports the standard library alone: the core and the models inside Triton use it too.
 """
