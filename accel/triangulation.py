@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +12,7 @@ from accel.errors import InvalidInputError
 from accel.rig import Rig
 
 
-@dataclass(frozen=True, slots=True)
-class Triangulation:
+class Triangulation(NamedTuple):
     """Points with their uncertainty, and which views they rest on."""
 
     points_m: NDArray[np.float64]
