@@ -28,6 +28,7 @@ cdef double SPREAD = 0.3
 cdef double CENTER_SOFTNESS = 1.8
 cdef double DIVISOR_FLOOR = 1.79
 cdef double JOINT_FLOOR = 0.127
+cdef double FAR_PX = 1e6
 
 # Spread of how people mark each joint, as a fraction of the person's size (COCO's evaluation).
 cdef double[JOINTS] SIGMAS
@@ -298,7 +299,7 @@ cdef Py_ssize_t _find_peaks(Heads* heads, double threshold, Peak* peaks) noexcep
     cdef double value
     for y in range(heads.height):
         for x in range(heads.width):
-            value = heads.center[y * heads.width + x]
+            value = _at_most_one(heads.center[y * heads.width + x])
             if isfinite(value) and value >= threshold and _is_peak(heads, y, x, value):
                 peaks[count].value = value
                 peaks[count].cell = y * heads.width + x
@@ -312,7 +313,7 @@ cdef bint _is_peak(Heads* heads, Py_ssize_t y, Py_ssize_t x, double value) noexc
     cdef double other
     for i in range(max(y - PEAK_RADIUS, 0), min(y + PEAK_RADIUS + 1, heads.height)):
         for j in range(max(x - PEAK_RADIUS, 0), min(x + PEAK_RADIUS + 1, heads.width)):
-            other = heads.center[i * heads.width + j]
+            other = _at_most_one(heads.center[i * heads.width + j])
             if isfinite(other) and value < other - PEAK_TOLERANCE:
                 return False
     return True
@@ -336,6 +337,11 @@ cdef Py_ssize_t _find_people(
             count += 1
     qsort(found, count, sizeof(Person), _better)
     return count
+
+
+cdef inline double _at_most_one(double value) noexcept nogil:
+    """Nothing is surer than sure; infinity stays, to be told from it."""
+    return 1.0 if 1.0 < value < INFINITY else value
 
 
 cdef double _score(double center, Person* person) noexcept nogil:
@@ -396,7 +402,7 @@ cdef void _read_joints(
                 heat += JOINTS
                 # Nearness is at most 1, so most cells need no product.
                 if value > best and isfinite(value):
-                    value = value * (down[i] * across[j])
+                    value = _at_most_one(value) * (down[i] * across[j])
                     if value > best:
                         best, best_i, best_j = value, i, j
         person.u[k] = person.v[k] = NAN
@@ -423,7 +429,7 @@ cdef void _place(
     cdef Py_ssize_t at = 2 * JOINTS * (i * heads.width + j) + 2 * k
     cdef double y = (i + <double>heads.offset[at]) * STRIDE
     cdef double x = (j + <double>heads.offset[at + 1]) * STRIDE
-    if isfinite(y) and isfinite(x):
+    if fabs(y) <= FAR_PX and fabs(x) <= FAR_PX:
         u[0], v[0], confidence_out[0] = x, y, confidence
 
 
@@ -475,7 +481,7 @@ cdef void _find_single(Heads* heads, float* keypoints) noexcept nogil:
     for i in range(heads.height):
         for j in range(heads.width):
             value = heads.center[i * heads.width + j]
-            value = value if isfinite(value) else 0.0
+            value = _at_most_one(value) if isfinite(value) else 0.0
             value = value / (_distance(i, j, 0.5 * heads.height, 0.5 * heads.width)
                              + CENTER_SOFTNESS)
             if value > best:
@@ -490,13 +496,14 @@ cdef void _find_single(Heads* heads, float* keypoints) noexcept nogil:
                 value = heads.heat[(i * heads.width + j) * JOINTS + k]
                 # Every divisor is larger than this, so most cells need no root.
                 if value > best * DIVISOR_FLOOR and isfinite(value):
+                    value = _at_most_one(value)
                     value = value / (_distance(i, j, aim_y, aim_x) + CENTER_SOFTNESS)
                     if value > best:
                         best, best_i, best_j = value, i, j
         u, v, confidence = NAN, NAN, 0.0
         if best > 0.0:
             value = heads.heat[(best_i * heads.width + best_j) * JOINTS + k]
-            _place(heads, best_i, best_j, k, value, &u, &v, &confidence)
+            _place(heads, best_i, best_j, k, _at_most_one(value), &u, &v, &confidence)
         keypoints[3 * k] = <float>u
         keypoints[3 * k + 1] = <float>v
         keypoints[3 * k + 2] = <float>confidence
@@ -528,7 +535,7 @@ cdef int _triangles(
 ) except -1:
     """Which of `size` pixels give how much to each of `count`, by a triangle filter.
 
-    `first` and `last` bound the pixels that give anything; first > last where none does.
+    The triangle is cut at the frame's edge; a middle beyond the frame gets nothing. `first` and `last` bound the pixels that give anything; first > last where none does.
     """
     cdef double step = (end - start) / count
     cdef double support = step if step > 1.0 else 1.0
@@ -541,24 +548,25 @@ cdef int _triangles(
     result.weights = <float*>(block + count * sizeof(Tap))
     result.count = count
     result.first, result.last = size, -1
-    cdef Py_ssize_t i, j, low, begin, stop
+    cdef Py_ssize_t i, j, begin, stop
     cdef double middle, total, value
     with nogil:
         for i in range(count):
             middle = start + (i + 0.5) * step
-            low = <Py_ssize_t>floor(middle) - reach
-            total = 0.0
-            for j in range(low, low + width):
-                value = 1.0 - fabs(j + 0.5 - middle) / support
-                total += value if value > 0.0 else 0.0
-            begin, stop = max(low, 0), min(low + width, size)
+            begin, stop = 0, 0
+            if 0.0 <= middle <= size:
+                begin = max(<Py_ssize_t>floor(middle) - reach, 0)
+                stop = min(<Py_ssize_t>floor(middle) + reach + 1, size)
             while begin < stop and fabs(begin + 0.5 - middle) >= support:
                 begin += 1
             while stop > begin and fabs(stop - 0.5 - middle) >= support:
                 stop -= 1
             result.taps[i].first = begin
-            result.taps[i].count = stop - begin if stop > begin else 0
+            result.taps[i].count = stop - begin
             result.taps[i].at = i * room
+            total = 0.0
+            for j in range(begin, stop):
+                total += 1.0 - fabs(j + 0.5 - middle) / support
             for j in range(begin, stop):
                 value = 1.0 - fabs(j + 0.5 - middle) / support
                 result.weights[i * room + j - begin] = <float>(value / total)

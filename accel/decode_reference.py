@@ -31,6 +31,9 @@ CENTER_SOFTNESS = 1.8
 JOINT_FLOOR = 0.127
 """Joints of less confidence do not count towards a person's score."""
 
+FAR_PX = 1e6
+"""A joint further away than this was not found: no input is that large."""
+
 PEAKS_PER_PERSON = 4
 """Peaks looked at for each person that may be returned; bounds the work on a noisy head."""
 
@@ -68,7 +71,7 @@ def people(  # noqa: PLR0913 - the six heads of one model
         if box is None:
             continue
         joints = _joints(heat, regress, offset, (y, x), box)
-        score = _score(float(center[y, x, 0]), joints)
+        score = _score(min(float(center[y, x, 0]), 1.0), joints)
         if score > 0.0 and score >= threshold:
             found.append((score, box, joints))
     found.sort(key=lambda person: -person[0])
@@ -103,14 +106,15 @@ def single(
     height, width = heat.shape[:2]
     rows, columns = np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64)
     near = _distance(rows, columns, height / 2, width / 2) + CENTER_SOFTNESS
-    y, x = _argmax(_finite(center[..., 0]) / near)
+    y, x = _argmax(_likely(center[..., 0]) / near)
     joints = np.full((17, 3), [np.nan, np.nan, 0.0])
     for k in range(17):
         aim = _aim(regress, y, x, k)
-        values = _finite(_finite(heat[..., k]) / (_distance(rows, columns, *aim) + CENTER_SOFTNESS))
+        likely = _likely(heat[..., k])
+        values = _finite(likely / (_distance(rows, columns, *aim) + CENTER_SOFTNESS))
         i, j = _argmax(values)
         if values[i, j] > 0.0:
-            joints[k] = _place(offset, i, j, k, float(heat[i, j, k]))
+            joints[k] = _place(offset, i, j, k, likely[i, j])
     return joints.astype(np.float32)
 
 
@@ -128,7 +132,7 @@ def _triangles(start: float, end: float, count: int, size: int) -> NDArray[np.fl
     """How much each of `size` pixels gives to each of `count`: (count, size).
 
     A triangle of one pixel of the coarser of the two images, so that shrinking averages and
-    enlarging interpolates; what lies beyond the frame is black.
+    enlarging interpolates; at the frame's edge it is cut, and beyond it everything is black.
     """
     step = (end - start) / count
     support = max(step, 1.0)
@@ -137,16 +141,16 @@ def _triangles(start: float, end: float, count: int, size: int) -> NDArray[np.fl
     for i in range(count):
         middle = start + (i + 0.5) * step
         taps = np.arange(math.floor(middle) - reach, math.floor(middle) + reach + 1)
+        taps = taps[(taps >= 0) & (taps < size)]
         values = np.maximum(0.0, 1.0 - np.abs(taps + 0.5 - middle) / support)
-        values /= values.sum()
-        inside = (taps >= 0) & (taps < size)
-        weights[i, taps[inside]] = values[inside]
+        if 0.0 <= middle <= size:
+            weights[i, taps] = values / values.sum()
     return weights
 
 
 def _peaks(center: NDArray[np.float32], threshold: float) -> list[tuple[int, int]]:
     """Cells that are the largest of their neighbourhood, the best first, in order among equals."""
-    clean = np.where(np.isfinite(center), center, -np.inf).astype(np.float64)
+    clean = np.where(np.isfinite(center), np.minimum(center, 1.0), -np.inf).astype(np.float64)
     padded = np.pad(clean, PEAK_RADIUS, constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * PEAK_RADIUS + 1,) * 2)
     largest = windows.max(axis=(2, 3))
@@ -186,7 +190,7 @@ def _joints(
     for k in range(17):
         aim_y, aim_x = _aim(regress, *peak, k)
         nearness = np.outer(_bell(rows - aim_y, spread), _bell(columns - aim_x, spread))
-        weighed = _finite(_finite(heat[top:bottom, left:right, k]) * nearness)
+        weighed = _finite(_likely(heat[top:bottom, left:right, k]) * nearness)
         i, j = _argmax(weighed)
         if weighed[i, j] > 0.0:
             joints[k] = _place(offset, top + i, left + j, k, weighed[i, j])
@@ -206,7 +210,7 @@ def _place(
 ) -> tuple[float, float, float]:
     v = (i + float(offset[i, j, 2 * k])) * STRIDE_PX
     u = (j + float(offset[i, j, 2 * k + 1])) * STRIDE_PX
-    found = math.isfinite(u) and math.isfinite(v)
+    found = abs(u) <= FAR_PX and abs(v) <= FAR_PX
     return (u, v, confidence) if found else (math.nan, math.nan, 0.0)
 
 
@@ -219,6 +223,11 @@ def _distance(
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
     """Numbers that are not finite become 0: they are evidence of nothing."""
     return np.where(np.isfinite(values), values, 0.0).astype(np.float64)
+
+
+def _likely(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Probabilities: what is not finite is 0, and nothing is surer than sure."""
+    return np.minimum(_finite(values), 1.0)
 
 
 def _argmax(values: NDArray[np.float64]) -> tuple[int, int]:
