@@ -58,7 +58,7 @@ def pull(
         WeightsError: what arrived is not what was pinned.
     """
     models = [_published(name) for name in names or CATALOG]
-    with store.writing() as scratch, _disk_errors(store.root):
+    with _disk_errors(store.root), store.writing() as scratch:
         there = {} if force else {m.name: kept for m in models if (kept := _kept(store, m.name))}
         missing = [model for model in models if model.name not in there]
         made = _make(store, scratch, missing, stage) if missing else {}

@@ -60,7 +60,8 @@ class Store:
 
     def names(self) -> tuple[str, ...]:
         """Names of the models that are there, sorted."""
-        return tuple(sorted(path.parent.name for path in self.root.glob("*/manifest.json")))
+        folders = {path.parent.name for path in self.root.glob("*/manifest.json")}
+        return tuple(sorted(name for name in folders if _NAME.fullmatch(name)))
 
     def path(self, name: str) -> Path:
         """Where the ONNX file of `name` lies, or would."""
