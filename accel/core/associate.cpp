@@ -17,6 +17,8 @@ constexpr double kVague = 0.1;
 constexpr double kVaguePenalty = 0.25;
 // A swapped detection must fit this much better than it does as it is.
 constexpr double kFlipMargin = 0.15;
+// A detection that fits worse than this fits no better mirrored.
+constexpr double kHopeless = 0.95;
 // How far boxes may lie apart, in sizes, before nobody looks closer.
 constexpr double kReach = 0.5;
 // Half the width of a limb, m, and how much nearer an occluder must be.
@@ -80,10 +82,12 @@ class Matcher {
       cost = kForbidden;
       if (lost || image.valid == 0 || !reachable(image, frame_.detections[n])) continue;
       cost = fit(image, n, nullptr);
-      const double swapped = fit(image, n, &options_.skeleton.mirror);
-      if (swapped + kFlipMargin < cost) {
-        cost = swapped + 0.5 * kFlipMargin;
-        flips_[at(k, n)] = 1;
+      if (cost > kFlipMargin && cost < kHopeless) {
+        const double swapped = fit(image, n, &options_.skeleton.mirror);
+        if (swapped + kFlipMargin < cost) {
+          cost = swapped + 0.5 * kFlipMargin;
+          flips_[at(k, n)] = 1;
+        }
       }
       if (cost >= kMisfitGate) cost = kForbidden;
     }
@@ -214,9 +218,10 @@ double misfit(const TrackImage& image, const Detection& detection, const Keypoin
     const Keypoint& keypoint = keypoints[source];
     const TrackImage::Point& point = image.points[static_cast<std::size_t>(j)];
     if (keypoint.confidence <= 0.0 || !point.valid) continue;
-    const double sigma = noise.sigma_px(camera, keypoint.confidence);
     const Vec2 e = keypoint.uv - point.uv;
-    const double r2 = dot(e, e) / (2.0 * (sigma * sigma + point.variance_px2 + floor));
+    const double variance =
+        noise.variance_px2(camera, keypoint.confidence) + point.variance_px2 + floor;
+    const double r2 = dot(e, e) / (2.0 * variance);
     const double weight = 1.0 / (1.0 + point.variance_px2 / vague);
     sum += weight * r2 / (r2 + kHalfMisfit);
     total += weight;

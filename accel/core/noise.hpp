@@ -21,7 +21,11 @@ class NoiseModel {
 
   // Standard deviation of one coordinate of a keypoint, px.
   double sigma_px(int camera, double confidence) const {
-    return std::sqrt(variance_of(camera) * bands_[band_of(confidence)].value);
+    return std::sqrt(variance_px2(camera, confidence));
+  }
+
+  double variance_px2(int camera, double confidence) const {
+    return variance_of(camera) * bands_[band_of(confidence)].value;
   }
 
   // Learns from the squared residual (px^2, both coordinates) of an inlier whose expectation under
