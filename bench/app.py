@@ -32,7 +32,8 @@ def main(config: DictConfig) -> None:
     except TipoffError as error:
         if os.environ.get("TIPOFF_DEBUG") == "1":
             raise
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False)
+        shown = Console(stderr=True)
+        shown.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     if report.missed:
         sys.exit(EXIT_TARGET_MISSED)

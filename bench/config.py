@@ -83,6 +83,8 @@ class WorkloadConfig:
     """How many people; each number is a row of the table."""
     fps: float = 60.0
     """Frame-sets a second."""
+    tempo: float = 1.0
+    """How fast the game is played."""
     offset_ms: float = 0.0
     """Cameras are out of step by up to this much."""
     readout_ms: float = 0.0
@@ -96,6 +98,7 @@ class WorkloadConfig:
         for people in self.people:
             within("workload.people", people, 1, 64)
         within("workload.fps", self.fps, 1.0, 1000.0)
+        within("workload.tempo", self.tempo, 0.0, 10.0)
         within("workload.offset_ms", self.offset_ms, 0.0, 100.0)
         within("workload.readout_ms", self.readout_ms, 0.0, 50.0)
 
@@ -112,7 +115,13 @@ class WorkloadConfig:
             readout_ms=self.readout_ms,
         )
         observation = ObservationOptions(**asdict(self.observation))
-        return ArenaOptions(people=self.people[0], fps=self.fps, ring=ring, observation=observation)
+        return ArenaOptions(
+            people=self.people[0],
+            fps=self.fps,
+            tempo=self.tempo,
+            ring=ring,
+            observation=observation,
+        )
 
 
 @dataclass
@@ -185,6 +194,7 @@ def _workload(name: str, options: ArenaOptions) -> WorkloadConfig:
         name=name,
         people=[options.people],
         fps=options.fps,
+        tempo=options.tempo,
         offset_ms=options.ring.offset_ms,
         readout_ms=options.ring.readout_ms,
         observation=ObservationConfig(**values),

@@ -91,7 +91,7 @@ class Arena:
 
     def truths(self, times_ns: Ints) -> Floats:
         """Everybody's joints at (T,) times: (T, P, 17, 3) metres."""
-        return self.crowd.joints((times_ns - self.options.start_ns) * 1e-9)
+        return self._joints((times_ns - self.options.start_ns) * 1e-9)
 
     def frame_sets(self, first: int = 0, stop: int | None = None) -> Iterator[FrameSet]:
         """Frame-sets first..stop (default: all), made in chunks of bounded size."""
@@ -109,7 +109,7 @@ class Arena:
         """True images (T, C, P, 17, 2) of the joints at their rows' times, and depths."""
         times = (self.capture_times_ns(frames) - self.options.start_ns) * 1e-9
         if self.options.ring.readout_ms == 0.0 and not self.offset_ns.any():
-            return self._project(self.crowd.joints(times[:, 0])[:, None])
+            return self._project(self._joints(times[:, 0])[:, None])
         early = self._at(times)
         readout_s = self.options.ring.readout_ms * 1e-3
         if readout_s == 0.0:
@@ -123,9 +123,13 @@ class Arena:
             uv, depth = self._project(joints)
         return uv, depth
 
+    def _joints(self, times_s: Floats) -> Floats:
+        """(T,) seconds since the start -> (T, P, 17, 3)."""
+        return self.crowd.joints(self.options.tempo * times_s)
+
     def _at(self, times_s: Floats) -> Floats:
         """(T, C) times -> (T, C, P, 17, 3)."""
-        joints = self.crowd.joints(times_s.ravel())
+        joints = self._joints(times_s.ravel())
         return joints.reshape(*times_s.shape, *joints.shape[1:])
 
     def _project(self, joints: Floats) -> tuple[Floats, Floats]:

@@ -71,6 +71,8 @@ class ArenaOptions:
     """How many frame-sets there are."""
     fps: float = 60.0
     """Frame-sets a second."""
+    tempo: float = 1.0
+    """How fast the game is played: 1.5 has 1.5 times the speeds, 2.25 times the accelerations."""
     start_ns: int = 1_760_000_000_000_000_000
     """Time of the first frame-set, int64 ns UTC."""
     ring: RingOptions = field(default_factory=RingOptions)
@@ -80,5 +82,5 @@ class ArenaOptions:
 
     @property
     def duration_s(self) -> float:
-        """How long the play lasts, with a margin for times beyond the last frame."""
-        return self.frames / self.fps + 2.0
+        """How much play is planned, with a margin for times beyond the last frame."""
+        return self.tempo * (self.frames / self.fps + 2.0)

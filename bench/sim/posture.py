@@ -68,16 +68,17 @@ def posture(
     people: int, duration_s: float, events: Sequence[Event], rng: np.random.Generator
 ) -> Posture:
     """The channels and jumps that the events ask for."""
+    idle, arms, legs = rng.spawn(3)
     knots = int(np.ceil(duration_s / KNOT_S)) + 6
     time = (np.arange(knots) - 1) * KNOT_S
     values = np.zeros((knots, people, CHANNELS))
     values[:, :, [0, 4]], values[:, :, [1, 5]] = 0.3, 0.25
     values[:, :, [2, 6]] = 1.0
-    _idle(values, time, rng)
+    _idle(values, time, idle)
     for event in events:
-        _act(values, time, event, rng)
+        _act(values, time, event, arms)
     np.clip(values[:, :, 10], 0.0, 0.45, out=values[:, :, 10])
-    return Posture(UniformSpline(values, KNOT_S), _jumps(people, duration_s, events, rng))
+    return Posture(UniformSpline(values, KNOT_S), _jumps(people, duration_s, events, legs))
 
 
 def _idle(values: Floats, time: Floats, rng: np.random.Generator) -> None:

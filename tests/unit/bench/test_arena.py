@@ -77,6 +77,13 @@ def test_jumps_fall_under_gravity(arena: Arena) -> None:
     assert 0.15 < height.max() < 0.6
 
 
+def test_a_faster_tempo_is_the_same_play_in_less_time() -> None:
+    options = preset("standard", frames=60)
+    slow, fast = Arena(options), Arena(replace(options, tempo=2.0))
+    at = options.start_ns
+    np.testing.assert_allclose(slow.truth(at + 400_000_000), fast.truth(at + 200_000_000))
+
+
 def test_truth_is_smooth_between_frames(arena: Arena) -> None:
     at = arena.options.start_ns + 3_000_000_000
     before, middle, after = (arena.truth(at + d) for d in (-1_000_000, 0, 1_000_000))
