@@ -34,7 +34,10 @@ class ImageHolder(Protocol):
         """Height of the upright picture."""
 
     def rgb_into(self, out: NDArray[np.uint8]) -> None:
-        """Write the upright picture as RGB into ``out``, uint8 (height, width, 3)."""
+        """Write the upright picture as RGB into ``out``, uint8 (height, width, 3).
+
+        An ``out`` of another size scales the picture to it, each pixel the mean of what it covers.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,18 @@ class ViewDetections:
     """(N, J, 3): u, v in source pixels and confidence."""
     assigned: NDArray[np.int64]
     """(N,): the track that each detection went to, -1 for none."""
+    snapshot: Snapshot
+    """All tracks at the frame's own capture time."""
+    image: ImageHolder
+    """The picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedFrame:
-    """Everybody at one time: what the sinks are given, in order of time."""
+    """Everybody at one time: what the sinks are given, in order of time.
+
+    Its snapshots hold the tracks that are to be reported; ``assigned`` may name others.
+    """
 
     time_ns: int
     """Time of the snapshot."""

@@ -1,0 +1,197 @@
+"""The closed loop: which requests to make about each camera frame.
+
+Everybody is looked for rarely (*detect*), and otherwise only the tracker's people are posed where
+it predicts them (*pose*). A plan depends on the frames before it and on what the tracker made of
+them, never on how long anything took, so the same recordings are always asked the same questions.
+
+A whole frame is searched
+- in every camera's first rounds, and every few rounds while nobody is tracked,
+- every ``detect_every``-th frame of a camera, the cameras taking turns,
+- in all cameras when a track was lost, or when one camera sees somebody whom the tracker knows
+  nothing of: two views have to see a person at about the same time for a track to begin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_node.inference import STRIDE_PX
+from edge_node.posing import PoseOptions, detect_task, pose_tasks
+from tipoff.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_node.frames import CameraFrame, ViewDetections
+    from edge_node.inference import Task
+    from edge_node.posing import Expected
+
+IDLE_EVERY = 5
+"""While nobody is tracked, all cameras are searched every so many rounds."""
+FIRST_ROUNDS = 2
+"""Rounds at the start in which all cameras are searched."""
+LEFTOVER_SCORE = 0.3
+"""A detection without a track has the other cameras searched if its score is at least this."""
+LEFTOVER_OVERLAP = 0.3
+"""A leftover that overlaps one asked about before by this much, as IoU, is the same."""
+LEFTOVER_ROUNDS = 60
+"""For so many rounds the same leftover is not asked about again."""
+MAX_LEFTOVERS = 64
+"""Leftovers remembered for each camera, at most."""
+LOST_ROUNDS = 5
+"""At least so many rounds lie between two searches because of lost tracks."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """How the closed loop spends inference."""
+
+    detect_every: int = 30
+    """A camera is searched as a whole every so many of its frames; 1 turns the closed loop off."""
+    pose_every: int = 1
+    """A camera's people are posed every so many of its frames, the cameras taking turns."""
+    input_px: int = 512
+    """Longer side of the detector's input, a multiple of 32."""
+    pose: PoseOptions = field(default_factory=PoseOptions)
+    """How people are posed."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.detect_every < 1 or self.pose_every < 1:
+            raise InvalidInputError("detect_every and pose_every count frames: give 1 or more")
+        if self.input_px < STRIDE_PX or self.input_px % STRIDE_PX:
+            raise InvalidInputError(
+                f"the detector's input is {self.input_px} px: give a multiple of {STRIDE_PX}"
+            )
+
+    @property
+    def closed_loop(self) -> bool:
+        """Whether predicted people are posed at all."""
+        return self.detect_every > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A leftover that was asked about."""
+
+    box_px: NDArray[np.float64]
+    """(4,): x0, y0, x1, y1."""
+    round_index: int
+    """When."""
+
+
+@dataclass(slots=True)
+class CameraPlan:
+    """What the planner remembers of a camera."""
+
+    frames: int = 0
+    """Frames planned so far."""
+    search: bool = False
+    """Whether the next frame is to be searched as a whole."""
+    leftovers: list[Box] = field(default_factory=list)
+    """Leftovers that were asked about, oldest first."""
+
+
+class Planner:
+    """Says what to ask about each frame.
+
+    Args:
+        cameras: How many cameras there are.
+        options: How to spend inference.
+    """
+
+    def __init__(self, cameras: int, options: PlanOptions) -> None:
+        self._options = options
+        self._cameras = [CameraPlan() for _ in range(cameras)]
+        self._round = 0
+        self._learned = 0
+        self._tracked: frozenset[int] = frozenset()
+        self._lost_round = -LOST_ROUNDS
+
+    def plan(self, frames: Sequence[CameraFrame], people: Sequence[Expected]) -> list[list[Task]]:
+        """Plan a round.
+
+        Args:
+            frames: Its frames, each of another camera.
+            people: For each frame, the people to pose as the tracker predicts them.
+
+        Returns:
+            For each frame its tasks; none where there is nothing to ask.
+        """
+        idle = not self._tracked and self._round % IDLE_EVERY == 0
+        everywhere = self._round < FIRST_ROUNDS or idle
+        self._round += 1
+        return [
+            self._plan_frame(frame, expected, everywhere)
+            for frame, expected in zip(frames, people, strict=True)
+        ]
+
+    def _plan_frame(self, frame: CameraFrame, people: Expected, everywhere: bool) -> list[Task]:
+        options, state = self._options, self._cameras[frame.camera]
+        turn = frame.camera * options.detect_every // len(self._cameras)
+        due = (state.frames + turn) % options.detect_every == 0
+        posing = (state.frames + frame.camera) % options.pose_every == 0
+        state.frames += 1
+        size = (frame.image.width_px, frame.image.height_px)
+        if everywhere or due or state.search:
+            state.search = False
+            return [detect_task(size, options.input_px)]
+        return pose_tasks(people, size, options.pose) if posing else []
+
+    def learn(self, views: Sequence[ViewDetections], scores: Sequence[NDArray[np.float32]]) -> None:
+        """Take in what the tracker made of a round; call it once a round, in order.
+
+        Args:
+            views: The frames that were asked about.
+            scores: For each view, the scores of its detections.
+        """
+        for view, view_scores in zip(views, scores, strict=True):
+            if self._has_new_leftover(view, view_scores):
+                self._search(except_camera=view.camera)
+        self._learned += 1
+
+    def learn_tracks(self, tracked: frozenset[int]) -> None:
+        """Take in who is tracked after a round; a lost track has all cameras searched."""
+        lost = self._tracked - tracked
+        if lost and self._learned - self._lost_round >= LOST_ROUNDS:
+            self._lost_round = self._learned
+            self._search()
+        self._tracked = tracked
+
+    def _search(self, except_camera: int | None = None) -> None:
+        for camera, state in enumerate(self._cameras):
+            state.search |= camera != except_camera
+
+    def _has_new_leftover(self, view: ViewDetections, scores: NDArray[np.float32]) -> bool:
+        state = self._cameras[view.camera]
+        oldest = self._learned - LEFTOVER_ROUNDS
+        state.leftovers = [box for box in state.leftovers if box.round_index > oldest]
+        left = view.keypoints[(view.assigned < 0) & (scores >= LEFTOVER_SCORE)]
+        fresh = False
+        for keypoints in left:
+            box = keypoint_box(keypoints)
+            if any(overlap(box, known.box_px) > LEFTOVER_OVERLAP for known in state.leftovers):
+                continue
+            fresh = True
+            if len(state.leftovers) < MAX_LEFTOVERS:
+                state.leftovers.append(Box(box, self._learned))
+        return fresh
+
+
+def keypoint_box(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Give the box around a detection's keypoints, (4,)."""
+    points = keypoints[:, :2].astype(np.float64)
+    return np.concatenate([np.nanmin(points, axis=0), np.nanmax(points, axis=0)])
+
+
+def overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Intersection over union of two boxes."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    common = float(np.prod(np.maximum(sides, 0.0)))
+    areas = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]))
+    return common / max(areas - common, 1e-9)
