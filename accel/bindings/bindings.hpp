@@ -1,5 +1,6 @@
-// What the parts of accel._core share. The bindings stay thin: arrays in, arrays out, the GIL released;
-// accel/*.py has checked shapes and values before, and what is checked again here is memory safety.
+// What the parts of accel._core share. The bindings stay thin: arrays in, arrays out, the GIL
+// released; accel/*.py has checked shapes and values before, and what is checked again here is
+// memory safety.
 #pragma once
 
 #include <pybind11/numpy.h>

@@ -8,7 +8,8 @@ namespace {
 
 using Views = std::vector<TriangulateView>;
 
-// Sine squared of the angle below which two rays propose nothing; the condition number decides later.
+// Sine squared of the angle below which two rays propose nothing; the condition number decides
+// later.
 constexpr double kParallelSin2 = 1e-12;
 // A solve has converged when its step moves the images by less than this, in weighted pixels.
 constexpr double kStepPx = 1e-9;
@@ -26,7 +27,8 @@ struct Model {
 };
 
 bool present(Vec2 uv, double confidence) {
-  return std::isfinite(uv.x) && std::isfinite(uv.y) && std::isfinite(confidence) && confidence > 0.0;
+  return std::isfinite(uv.x) && std::isfinite(uv.y) && std::isfinite(confidence) &&
+         confidence > 0.0;
 }
 
 void collect(const Rig& rig, std::span<const Vec2> uv, std::span<const double> confidence,
@@ -36,8 +38,8 @@ void collect(const Rig& rig, std::span<const Vec2> uv, std::span<const double> c
     const double weight = confidence.empty() ? 1.0 : confidence[c];
     Vec2 normalised;
     if (!present(uv[c], weight) || !undistort(rig.cameras[c], uv[c], normalised)) continue;
-    views.push_back({static_cast<int>(c), uv[c], weight, ray_direction(rig.cameras[c], normalised),
-                     false});
+    views.push_back(
+        {static_cast<int>(c), uv[c], weight, ray_direction(rig.cameras[c], normalised), false});
   }
 }
 
@@ -166,7 +168,8 @@ double truncated_cost(const Rig& rig, const Views& views, Vec3 point, double gat
 
 bool propose(const Rig& rig, double gate2, const TriangulateOptions& options,
              TriangulateScratch& scratch, Vec3& best) {
-  choose_proposers(scratch.views, static_cast<std::size_t>(options.max_proposers), scratch.proposers);
+  choose_proposers(scratch.views, static_cast<std::size_t>(options.max_proposers),
+                   scratch.proposers);
   double least = std::numeric_limits<double>::infinity();
   for (std::size_t i = 0; i < scratch.proposers.size(); ++i) {
     for (std::size_t j = i + 1; j < scratch.proposers.size(); ++j) {
@@ -193,8 +196,7 @@ struct Gated {
 Gated gate(const Rig& rig, Vec3 point, double gate2, bool may_grow, Views& views) {
   Gated out;
   for (TriangulateView& view : views) {
-    const bool within =
-        (may_grow || view.inlier) && squared_residual(rig, view, point) <= gate2;
+    const bool within = (may_grow || view.inlier) && squared_residual(rig, view, point) <= gate2;
     out.changed |= within != view.inlier;
     out.count += within ? 1 : 0;
     view.inlier = within;
@@ -203,8 +205,8 @@ Gated gate(const Rig& rig, Vec3 point, double gate2, bool may_grow, Views& views
 }
 
 // Solve and gate in turn until the set of inliers stays.
-bool settle(const Rig& rig, double gate2, const TriangulateOptions& options, Views& views, Vec3& point,
-            Model& model) {
+bool settle(const Rig& rig, double gate2, const TriangulateOptions& options, Views& views,
+            Vec3& point, Model& model) {
   if (gate(rig, point, gate2, true, views).count < 2) return false;
   const int most = options.free_rounds + static_cast<int>(views.size());
   for (int round = 0; round <= most; ++round) {
@@ -217,8 +219,7 @@ bool settle(const Rig& rig, double gate2, const TriangulateOptions& options, Vie
 }
 
 double frobenius2(const Sym3& a) {
-  return a.xx * a.xx + a.yy * a.yy + a.zz * a.zz +
-         2.0 * (a.xy * a.xy + a.xz * a.xz + a.yz * a.yz);
+  return a.xx * a.xx + a.yy * a.yy + a.zz * a.zz + 2.0 * (a.xy * a.xy + a.xz * a.xz + a.yz * a.yz);
 }
 
 bool covariance(const Sym3& information, const TriangulateOptions& options, Sym3& out) {

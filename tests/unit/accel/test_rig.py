@@ -45,7 +45,7 @@ def test_a_rig_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="read-only"):
         rig.K[0, 0, 0] = 1.0
     with pytest.raises(AttributeError, match="immutable"):
-        rig.names = ("a", "b")  # type: ignore[misc]
+        rig.names = ("a", "b")
     with pytest.raises(AttributeError, match="immutable"):
         del rig.K
 
@@ -159,11 +159,13 @@ def test_no_image_behind_a_camera_nor_beyond_its_distortion() -> None:
     limit = float(rig.domain_radius[0])
 
     assert limit == pytest.approx(np.sqrt(1 / 0.9), rel=1e-12)
-    points = [[0, 0, 1], [0, 0, -1], [0, 0, 0], [0.99 * limit, 0, 1], [1.01 * limit, 0, 1]]
+    points = np.array(
+        [[0, 0, 1], [0, 0, -1], [0, 0, 0], [0.99 * limit, 0, 1], [1.01 * limit, 0, 1]]
+    )
     finite = np.isfinite(rig.project(points)).all(axis=(1, 2))
     assert finite.tolist() == [True, False, False, True, False]
     # The largest image radius is limit (1 - 0.3 limit^2) = 0.703; no ray lies beyond it.
-    xy = rig.undistort([[500 + 700, 500], [500 + 705, 500], [np.nan, 0]], 0)
+    xy = rig.undistort(np.array([[500 + 700, 500], [500 + 705, 500], [np.nan, 0]]), 0)
     assert np.isfinite(xy).all(axis=1).tolist() == [True, False, False]
 
 
@@ -183,7 +185,7 @@ def test_wrong_shapes_and_cameras_are_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"give \(\.\.\., 3\) in metres"):
         rig.project([1.0, 2.0])
     with pytest.raises(InvalidInputError, match="points_m is no array"):
-        rig.project("x")  # type: ignore[arg-type]
+        rig.project("x")
     with pytest.raises(InvalidInputError, match="in pixels"):
         rig.undistort([1.0], 0)
     for camera in (2, -1, "cam02", 0.5, None):
