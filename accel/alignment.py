@@ -6,7 +6,7 @@ IEEE PAMI 13 (1991), equations 39 to 43.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,10 @@ MIN_SPREAD = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """A rig on the court, and how well the points fit: X_court = scale Q X_rig + b."""
+    """A rig on the court, and how well the points fit: X_court = scale Q X_rig + b.
+
+    Unpacks as `rig, rms_m`.
+    """
 
     rig: Rig
     """The same cameras in the court's frame."""
@@ -37,6 +40,9 @@ class Alignment:
     """Q (3, 3)."""
     translation_m: Array
     """b (3,), m."""
+
+    def __iter__(self) -> Iterator[Rig | float]:
+        return iter((self.rig, self.rms_m))
 
 
 def align(

@@ -1,9 +1,9 @@
 """Projection, undistortion and triangulation in plain array code: the oracle of the C++ core.
 
 Everything runs on the Python array API: the namespace is taken from the points or pixels given, so
-that NumPy, CuPy and others do. The rules are those of core/triangulate.hpp, written anew for whole
-batches; nothing of the core is called. `rig` is a `Rig`, or anything with K, dist, R and t as NumPy
-arrays, whose leading axes may hold one rig for each point.
+that NumPy (2.1 and later), CuPy and others do. The rules are those of core/triangulate.hpp, written
+anew for whole batches; nothing of the core is called. `rig` is a `Rig`, or anything with K, dist, R
+and t as NumPy arrays, whose leading axes may hold one rig for each point.
 
 Formulas: Brown, Close-Range Camera Calibration (1971), in OpenCV's order; Gauss-Newton on distorted
 pixels, damped as by Marquardt (1963).
@@ -33,7 +33,7 @@ NEWTON_STEPS = 25
 NEWTON_TOLERANCE = 1e-13
 NEWTON_ACCEPT = 1e-10
 PARALLEL_SIN2 = 1e-12
-STEP_PX = 1e-9
+STEP_PX = 1e-7
 COST_SLACK = 1e-12
 FIRST_DAMPING = 1e-3
 MOST_DAMPING = 1e8
@@ -95,15 +95,17 @@ class _Model:
 @_quiet
 def project(rig: Cameras, points_m: Array) -> Array:
     """Distorted pixels (..., C, 2) of world points (..., 3), m; NaN where there is no image."""
-    model = _model(rig, points_m)
-    uv, valid = _image(model, points_m)
+    points = _floats(points_m)
+    model = _model(rig, points)
+    uv, valid = _image(model, points)
     return model.xp.where(valid[..., None], uv, model.xp.nan)
 
 
 @_quiet
 def undistort(rig: Cameras, uv: Array, camera: int) -> Array:
     """Normalised coordinates (..., 2) of one camera's pixels (..., 2); NaN where no ray is."""
-    model = _model(rig, uv)
+    pixels = _floats(uv)
+    model = _model(rig, pixels)
     xp = model.xp
     one = _Model(
         xp=xp,
@@ -113,7 +115,7 @@ def undistort(rig: Cameras, uv: Array, camera: int) -> Array:
         center=model.center[..., camera, :],
         limit=model.limit[..., camera],
     )
-    xy, valid = _normalised(one, uv)
+    xy, valid = _normalised(one, pixels)
     return xp.where(valid[..., None], xy, xp.nan)
 
 
@@ -122,11 +124,14 @@ def triangulate(
     rig: Cameras, uv: Array, confidence: Array | None = None, sigma_px: float = 2.0
 ) -> Solution:
     """Points from pixels (..., C, 2), with weights (..., C); see `accel.triangulate`."""
-    model = _model(rig, uv)
+    seen = _floats(uv)
+    model = _model(rig, seen)
     xp = model.xp
-    weights = xp.ones(uv.shape[:-1], dtype=xp.float64) if confidence is None else confidence
-    present = xp.all(xp.isfinite(uv), axis=-1) & xp.isfinite(weights) & (weights > 0)
-    pixels = xp.where(present[..., None], uv, 0.0)
+    weights = xp.ones(seen.shape[:-1], dtype=xp.float64)
+    if confidence is not None:
+        weights = xp.broadcast_to(_floats(confidence), weights.shape)
+    present = xp.all(xp.isfinite(seen), axis=-1) & xp.isfinite(weights) & (weights > 0)
+    pixels = xp.where(present[..., None], seen, 0.0)
     xy, has_ray = _normalised(model, pixels)
     views = _Views(
         model=model,
@@ -153,6 +158,13 @@ def triangulate(
 
 
 # Cameras ------------------------------------------------------------------------------------------
+
+
+def _floats(values: Array) -> Array:
+    """The values as float64 in their own library, or in NumPy where they are of none."""
+    array = values if hasattr(values, "__array_namespace__") else np.asarray(values, np.float64)
+    xp = array.__array_namespace__()
+    return xp.astype(array, xp.float64)
 
 
 def _model(rig: Cameras, like: Array) -> _Model:

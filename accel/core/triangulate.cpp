@@ -12,7 +12,7 @@ using Views = std::vector<TriangulateView>;
 // later.
 constexpr double kParallelSin2 = 1e-12;
 // A solve has converged when its step moves the images by less than this, in weighted pixels.
-constexpr double kStepPx = 1e-9;
+constexpr double kStepPx = 1e-7;
 // A step near the optimum may raise the cost by rounding, relative.
 constexpr double kCostSlack = 1e-12;
 constexpr double kFirstDamping = 1e-3;

@@ -75,6 +75,9 @@ def test_the_residual_is_by_name() -> None:
     values = np.array(list(found.residual_m.values()))
     assert found.rms_m == pytest.approx(float(np.sqrt((values**2).mean())))
     assert list(found.residual_m) == list(seen)
+    rig, rms_m = found
+    assert rig == found.rig
+    assert rms_m == found.rms_m
 
 
 def test_the_court_may_know_more_points_than_were_seen() -> None:

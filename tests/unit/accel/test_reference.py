@@ -139,6 +139,16 @@ def test_the_oracle_runs_on_nothing_but_the_array_api() -> None:
     assert np.allclose(np.asarray(reference.project(rig, point)), rig.project([0.5, 1.0, 1.5]))
 
 
+def test_the_oracle_takes_lists_and_single_precision() -> None:
+    rig = ring_rig(3)
+    uv = rig.project([0.5, 1.0, 1.5]).astype(np.float32)
+    solution = reference.triangulate(rig, uv, [1, 1, 0.5])
+
+    assert np.array_equal(reference.project(rig, [0.5, 1, 1.5]), rig.project([0.5, 1.0, 1.5]))
+    assert solution.points_m.dtype == np.float64
+    assert np.abs(solution.points_m - triangulate(rig, uv, [1, 1, 0.5]).points_m).max() < 1e-9
+
+
 def test_parallel_rays_and_points_behind_are_refused_by_both() -> None:
     rig = ring_rig(4)
     directions = np.random.default_rng(10).normal(size=(200, 3))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
 from accel import InvalidInputError, Rig, Triangulation, triangulate
 from tests.support.rigs import looking_at, ring_rig
@@ -270,3 +272,29 @@ def test_whatever_comes_in_what_comes_out_is_sound(
     assert (np.linalg.eigvalsh(found.covariance_m2) > 0).all()
     depth = np.einsum("cj,j->c", rig.R[:, 2], found.points_m) + rig.t[:, 2]
     assert (depth[found.inliers] > 0).all()
+
+
+def test_the_point_is_the_least_squares_of_an_independent_solver() -> None:
+    """SciPy's solver on OpenCV's projection finds the same point from the same inliers."""
+    rig = ring_rig(6)
+    rng = np.random.default_rng(11)
+    points = rng.uniform([-8, -5, 0], [8, 5, 2], (40, 3))
+    uv = rig.project(points) + rng.normal(0, 2, (40, 6, 2))
+    uv[:, 4] += 150.0
+    confidence = rng.uniform(0.2, 1.0, (40, 6))
+    found = triangulate(rig, uv, confidence)
+    rotations = [cv2.Rodrigues(R)[0] for R in rig.R]
+
+    def residuals(x: Array, row: int) -> Array:
+        off = []
+        for c in np.flatnonzero(found.inliers[row]):
+            image = cv2.projectPoints(x[None], rotations[c], rig.t[c], rig.K[c], rig.dist[c])[0]
+            off.append(np.sqrt(confidence[row, c]) * (image[0, 0] - uv[row, c]))
+        return np.concatenate(off)
+
+    for row in range(40):
+        best = least_squares(
+            residuals, points[row], args=(row,), xtol=1e-14, ftol=1e-14, gtol=1e-12
+        )
+        assert found.inliers[row].sum() >= 4
+        assert np.abs(best.x - found.points_m[row]).max() < 1e-6
