@@ -104,4 +104,6 @@ def build(kind: str, device: str, frame: Frame) -> Any:
         frame: What the model reads.
     """
     define = pipeline_def(GRAPHS[kind])
-    return define(device, frame, batch_size=1, num_threads=1, device_id=None)
+    # One in flight: a deeper queue would ask for the next input before it has come.
+    options = {"batch_size": 1, "num_threads": 1, "prefetch_queue_depth": 1}
+    return define(device, frame, device_id=None, **options)

@@ -229,9 +229,7 @@ class _Start:
             if time.monotonic() > deadline:
                 raise _too_slow(run, waiting, self.options.ready_timeout_s)
             if answers(run.grpc_address):
-                waiting = [
-                    name for name in waiting if not probe(run.grpc_address, name, CANARY_S).healthy
-                ]
+                waiting = _still_waiting(run, waiting)
             time.sleep(POLL_S if waiting else 0)
 
     def _require_alive(self, run: Run) -> None:
@@ -249,6 +247,20 @@ class _Start:
     def _give_up(self, run: Run) -> None:
         kept_log(run)
         stop(run)
+
+
+def _still_waiting(run: Run, models: list[str]) -> list[str]:
+    """Return the models that do not answer yet; one that answers with a failure never will."""
+    waiting = []
+    for model in models:
+        error = probe(run.grpc_address, model, CANARY_S).error
+        if error is not None and not error.retryable:
+            raise ServerStartError(
+                f"the server started, but {model} cannot work: {error}. Its log: {kept_log(run)}"
+            )
+        if error is not None:
+            waiting.append(model)
+    return waiting
 
 
 def _too_slow(run: Run, waiting: list[str], timeout_s: float) -> ServerStartError:

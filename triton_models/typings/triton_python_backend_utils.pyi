@@ -3,7 +3,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from numpy.typing import NDArray
 
-class TritonModelException(Exception): ...  # noqa: N818
+class TritonModelException(Exception): ...
 
 class TritonError:
     UNKNOWN: ClassVar[int]

@@ -1,0 +1,1 @@
+"""The model pose_crops."""
