@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import numbers
 import operator
 import os
 from collections.abc import Mapping, Sequence
@@ -105,11 +107,7 @@ class Rig:
             CalibrationFileError: With file, camera, field and remedy.
             UnsupportedCameraError: A camera model that a Rig cannot hold.
         """
-        if scale is not None and not (np.isfinite(scale) and scale > 0):
-            raise InvalidInputError(
-                f"scale is {scale!r}; give a positive number of metres per unit of the file"
-            )
-        cameras = read_cameras(path, scale)
+        cameras = read_cameras(path, None if scale is None else _checked_scale(scale))
         try:
             return cls(
                 [camera.name for camera in cameras],
@@ -277,6 +275,14 @@ class Rig:
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a Rig is immutable; build another one instead of deleting {name}")
+
+
+def _checked_scale(scale: object) -> float:
+    if isinstance(scale, numbers.Real) and math.isfinite(scale) and scale > 0:
+        return float(scale)
+    raise InvalidInputError(
+        f"scale is {scale!r}; give a positive number of metres per unit of the file"
+    )
 
 
 def _numbers(field: str, values: ArrayLike) -> Array:

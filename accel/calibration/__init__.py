@@ -99,10 +99,22 @@ def _of_files(folder: Path) -> Iterator[_Found]:
         for path in sorted(folder.iterdir())[:MAX_FOLDER_FILES]:
             # A neighbour that cannot be read is not the calibration that was asked for.
             with suppress(CalibrationFileError, OSError):
-                if path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
-                    found = _recognise(path)
-                    if found is not None:
-                        yield found
+                found = _recognise(path) if _may_be_text(path) else None
+                if found is not None and _is_meant(found):
+                    yield found
+
+
+def _may_be_text(path: Path) -> bool:
+    """Whether it is worth reading: pictures and videos have zeros at their beginning."""
+    if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+        return False
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return b"\x00" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff"))
+
+
+def _is_meant(found: _Found) -> bool:
+    return not isinstance(found.content, bytes) or qualisys.is_calibration(found.content)
 
 
 def _named_alike(found: _Found, others: Sequence[_Found]) -> Sequence[_Found]:

@@ -8,6 +8,7 @@ the first one, OpenCV's from that pixel's centre; the numbers are kept as they a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -50,21 +51,39 @@ class _Intrinsics:
 
 def is_cameras(text: str) -> bool:
     """Whether the text is a cameras.txt."""
-    first = _first_line(text)
-    return _CAMERA.match(first) is not None or (not first and "# Camera list" in text[:200])
+    title, first = _head(text)
+    return "Camera list" in title or _CAMERA.match(first) is not None
 
 
 def is_images(text: str) -> bool:
-    """Whether the text is an images.txt."""
-    first = _first_line(text)
-    return _IMAGE.match(first) is not None or (not first and "# Image list" in text[:200])
+    """Whether the text is an images.txt; points3D.txt and frames.txt lie beside it."""
+    title, first = _head(text)
+    return "Image list" in title or (" list" not in title and _is_image(first))
 
 
-def _first_line(text: str) -> str:
+def _head(text: str) -> tuple[str, str]:
+    """The comments before the first line of data, and that line."""
+    title = ""
     for line in text.splitlines():
-        if line.strip() and not line.startswith("#"):
-            return line.strip()
-    return ""
+        if line.startswith("#"):
+            title += line
+        elif line.strip():
+            return title, line.strip()
+    return title, ""
+
+
+def _is_image(line: str) -> bool:
+    if _IMAGE.match(line) is None:
+        return False
+    words = line.split(maxsplit=9)
+    # A point of points3D.txt ends in pairs of whole numbers where an image has its name.
+    rest = words[9].split()
+    if len(rest) >= 3 and all(word.isdecimal() for word in rest):
+        return False
+    try:
+        return 0.9 < sum(float(word) ** 2 for word in words[1:5]) < 1.1
+    except (OverflowError, ValueError):
+        return False
 
 
 def read(
@@ -83,11 +102,20 @@ def read(
             "is a COLMAP model, whose lengths have no unit", "give `scale`, metres per unit"
         )
     models = _cameras(cameras[1], Place(cameras[0]))
-    # Every second line lists an image's points, and may be empty.
-    lines = [line for line in images[1].splitlines() if not line.startswith("#")]
-    while lines and not lines[0].strip():
-        lines.pop(0)
-    return [_image(line, models, place, scale) for line in lines[::2] if line.strip()]
+    return [_image(line, models, place, scale) for line in _image_lines(images[1])]
+
+
+def _image_lines(text: str) -> Iterator[str]:
+    """The lines of images: each is followed by one of points, which may be empty or left out."""
+    points_may_follow = False
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("#"):
+            continue
+        if points_may_follow and not _is_image(line):
+            points_may_follow = False
+        elif line:
+            points_may_follow = True
+            yield line
 
 
 def _cameras(text: str, place: Place) -> dict[str, _Intrinsics]:

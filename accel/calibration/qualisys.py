@@ -44,6 +44,11 @@ def recognises(data: bytes) -> bool:
     return _XML.match(data) is not None
 
 
+def is_calibration(data: bytes) -> bool:
+    """Whether this XML may be Qualisys': other XML in its folder is of no interest."""
+    return b"<calibration" in data[:4096].replace(b"\x00", b"")
+
+
 def read(data: bytes, path: Path, scale: float | None) -> list[CameraRecord]:
     """The cameras in the order of the file.
 

@@ -208,6 +208,29 @@ def test_colmap_without_a_scale_is_refused(tmp_path: Path) -> None:
         Rig.load(tmp_path)
 
 
+def test_colmap_among_its_other_files(tmp_path: Path) -> None:
+    rig = ring_rig(3, FOUR_TERMS)
+    write_colmap(rig, tmp_path, unit_m=1.0)
+    (tmp_path / "points3D.txt").write_text("1 1 0 0 0 128 7 0.5 1 12 2 13 3 5\n")
+    (tmp_path / "frames.txt").write_text("# Frame list\n1 1 1 0 0 0 1 2 3 1 CAMERA 1 1\n")
+    (tmp_path / "rigs.txt").write_text("1 1 CAMERA 1\n")
+    (tmp_path / "database.db").write_bytes(b"SQLite format 3\x00")
+    (tmp_path / "project.xml").write_text("<project/>")
+
+    assert_close(Rig.load(tmp_path, scale=1.0), rig)
+
+
+@pytest.mark.parametrize("points", ["", "\n", "\n12.5 3.5 -1 100 200 7"])
+def test_colmap_with_points_or_without(tmp_path: Path, points: str) -> None:
+    rig = ring_rig(4, FOUR_TERMS)
+    write_colmap(rig, tmp_path, unit_m=1.0)
+    lines = (tmp_path / "images.txt").read_text().splitlines()
+    images = [line for line in lines if line and not line.startswith("#")]
+    (tmp_path / "images.txt").write_text("\n".join(image + points for image in images))
+
+    assert_close(Rig.load(tmp_path, scale=1.0), rig)
+
+
 @pytest.mark.parametrize(
     ("model", "focal", "terms"),
     [
@@ -281,7 +304,7 @@ def test_longer_distortions_whose_rest_is_zero_are_taken(tmp_path: Path) -> None
         assert Rig.load(tmp_path / "a.toml").dist[0].tolist() == [-0.1, 0.05, 1e-3, -5e-4, 0.0]
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), "1"])
 def test_a_scale_has_to_be_positive(tmp_path: Path, scale: float) -> None:
     ring_rig(2).save(tmp_path / "a.toml")
 
