@@ -50,6 +50,7 @@ class ModelNotFoundError(ModelError):
     """The store has no model of that name; the message names the command that gets it."""
 
     status: ClassVar[str] = "NOT_FOUND"
+    exit_code: ClassVar[int] = 3
 
 
 class ModelFormatError(ModelError):
@@ -63,6 +64,7 @@ class WeightsError(ModelError):
     """Weights differ from what their manifest or our pinned digests say."""
 
     status: ClassVar[str] = "DATA_LOSS"
+    exit_code: ClassVar[int] = 1
 
 
 class DownloadError(WeightsError):
