@@ -278,7 +278,7 @@ class Rig:
 
 
 def _checked_scale(scale: object) -> float:
-    if isinstance(scale, numbers.Real) and math.isfinite(scale) and scale > 0:
+    if isinstance(scale, numbers.Real) and 0 < float(scale) < math.inf:
         return float(scale)
     raise InvalidInputError(
         f"scale is {scale!r}; give a positive number of metres per unit of the file"

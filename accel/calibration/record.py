@@ -82,18 +82,26 @@ class Place:
 
 def read_bytes(path: Path) -> bytes:
     """Read a whole file of bounded size."""
-    place = Place(path)
     try:
-        if not path.is_file():
-            kind = "is no regular file" if path.exists() else "does not exist"
-            raise place.error(kind, "give the path of a calibration file")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise place.error(
-                f"has more than {MAX_FILE_BYTES // 2**20} MiB", "give a calibration file"
-            )
-        return path.read_bytes()
+        wrong = _unreadable(path)
+        if wrong is None:
+            return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path.
-        raise place.error(f"cannot be read: {error}", "check the path and its rights") from error
+        raise Place(path).error(
+            f"cannot be read: {error}", "check the path and its rights"
+        ) from error
+    raise Place(path).error(wrong, "give the path of a calibration")
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why this is nothing to read, if so."""
+    if not path.exists():
+        return "does not exist"
+    if not path.is_file():
+        return "is no regular file"
+    if path.stat().st_size > MAX_FILE_BYTES:
+        return f"has more than {MAX_FILE_BYTES // 2**20} MiB"
+    return None
 
 
 def decode(data: bytes, path: Path) -> str:
