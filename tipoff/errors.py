@@ -33,9 +33,9 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     │   └── ModelFailedError               INTERNAL            exit 70  triton_models
     ├── SessionFailedError                 ABORTED             exit 1   tipoff
     └── ModelError                         FAILED_PRECONDITION exit 4   triton_models
-        ├── ModelNotFoundError             NOT_FOUND           exit 4   triton_models
+        ├── ModelNotFoundError             NOT_FOUND           exit 3   triton_models
         ├── ModelFormatError               INVALID_ARGUMENT    exit 2   triton_models
-        └── WeightsError                   DATA_LOSS           exit 4   triton_models
+        └── WeightsError                   DATA_LOSS           exit 1   triton_models
             └── DownloadError              UNAVAILABLE         exit 5   retryable, triton_models
 
 This module imports the standard library alone: the core and the models inside Triton use it too.
