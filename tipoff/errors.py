@@ -20,12 +20,12 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     │   └── NotServedError                 NOT_FOUND           exit 3   triton_models
     ├── ConflictError                      FAILED_PRECONDITION exit 4
     │   └── PortTakenError                 FAILED_PRECONDITION exit 4   triton_models
-    ├── UnavailableError                   UNAVAILABLE         exit 5   retryable
-    │   ├── OverloadedError                RESOURCE_EXHAUSTED  exit 5   retryable, tipoff
-    │   ├── ServerUnavailableError         UNAVAILABLE         exit 5   retryable, triton_models
-    │   └── SlotsBusyError                 UNAVAILABLE         exit 5   retryable, triton_models
-    ├── DeadlineError                      DEADLINE_EXCEEDED   exit 6   retryable, also a TimeoutError
-    │   └── CallTimedOutError              DEADLINE_EXCEEDED   exit 6   retryable, triton_models
+    ├── UnavailableError                   UNAVAILABLE         exit 5   retry
+    │   ├── OverloadedError                RESOURCE_EXHAUSTED  exit 5   retry, tipoff
+    │   ├── ServerUnavailableError         UNAVAILABLE         exit 5   retry, triton_models
+    │   └── SlotsBusyError                 UNAVAILABLE         exit 5   retry, triton_models
+    ├── DeadlineError                      DEADLINE_EXCEEDED   exit 6   retry, also a TimeoutError
+    │   └── CallTimedOutError              DEADLINE_EXCEEDED   exit 6   retry, triton_models
     ├── InternalError                      INTERNAL            exit 70
     │   ├── SinkError                      INTERNAL            exit 70  edge_node
     │   ├── EnvironmentBrokenError         INTERNAL            exit 70  triton_models
@@ -36,7 +36,7 @@ that ends with it. The tree, with what the rooms add in modules of their own:
         ├── ModelNotFoundError             NOT_FOUND           exit 3   triton_models
         ├── ModelFormatError               INVALID_ARGUMENT    exit 2   triton_models
         └── WeightsError                   DATA_LOSS           exit 1   triton_models
-            └── DownloadError              UNAVAILABLE         exit 5   retryable, triton_models
+            └── DownloadError              UNAVAILABLE         exit 5   retry, triton_models
 
 This module imports the standard library alone: the core and the models inside Triton use it too.
 """
