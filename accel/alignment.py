@@ -89,7 +89,7 @@ def _common_names(
 def _position(points: Mapping[str, ArrayLike], name: str, field: str) -> Array:
     try:
         position = np.asarray(points[name], dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise AlignmentError(f"{field}[{name!r}] is no position: {error}", point=name) from error
     if position.shape != (3,) or not np.isfinite(position).all():
         raise AlignmentError(

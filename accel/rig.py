@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import numbers
 import operator
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from accel import _core
 from accel.calibration import CameraRecord, read_cameras, write_cameras
+from accel.checks import (
+    checked_intrinsics,
+    checked_names,
+    checked_readout,
+    checked_rotations,
+    checked_scale,
+    checked_sizes,
+    finite_array,
+    float_array,
+)
 from accel.errors import CalibrationError, CalibrationFileError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,10 +32,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-ROTATION_TOLERANCE: Final = 1e-3
-"""How far R R^T may be from the identity: calibrations are written with three digits and more."""
-ROTATION_EXACT: Final = 1e-9
-"""A rotation nearer than this is kept bit by bit; one further away is moved onto the rotations."""
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -73,16 +77,16 @@ class Rig:
         size: ArrayLike,
         readout_ms: ArrayLike | None = None,
     ) -> None:
-        known = _checked_names(names)
+        known = checked_names(names)
         count = len(known)
-        readout = _array("readout_ms", 0.0 if readout_ms is None else readout_ms, known)
+        readout = finite_array("readout_ms", 0.0 if readout_ms is None else readout_ms, known)
         fields = {
-            "K": _checked_intrinsics(_array("K", K, known, (count, 3, 3)), known),
-            "dist": _array("dist", dist, known, (count, 5)),
-            "R": _checked_rotations(_array("R", R, known, (count, 3, 3)), known),
-            "t": _array("t", t, known, (count, 3)),
-            "size": _checked_sizes(_array("size", size, known, (count, 2)), known),
-            "readout_ms": _checked_readout(readout, known),
+            "K": checked_intrinsics(finite_array("K", K, known, (count, 3, 3)), known),
+            "dist": finite_array("dist", dist, known, (count, 5)),
+            "R": checked_rotations(finite_array("R", R, known, (count, 3, 3)), known),
+            "t": finite_array("t", t, known, (count, 3)),
+            "size": checked_sizes(finite_array("size", size, known, (count, 2)), known),
+            "readout_ms": checked_readout(readout, known),
         }
         object.__setattr__(self, "names", known)
         for field, values in fields.items():
@@ -107,7 +111,8 @@ class Rig:
             CalibrationFileError: With file, camera, field and remedy.
             UnsupportedCameraError: A camera model that a Rig cannot hold.
         """
-        cameras = read_cameras(path, None if scale is None else _checked_scale(scale))
+        with np.errstate(over="ignore", invalid="ignore"):  # What overflows is refused as infinite.
+            cameras = read_cameras(path, None if scale is None else checked_scale(scale))
         try:
             return cls(
                 [camera.name for camera in cameras],
@@ -152,7 +157,7 @@ class Rig:
             u, v (..., C, 2), px; NaN where the point lies behind the camera or so far off its axis
             that the distortion no longer grows. Pixels outside the image are given as they are.
         """
-        points = _numbers("points_m", points_m)
+        points = float_array("points_m", points_m)
         if points.ndim < 1 or points.shape[-1] != 3:
             raise InvalidInputError(f"points_m has shape {points.shape}; give (..., 3) in metres")
         flat = np.ascontiguousarray(points.reshape(-1, 3))
@@ -170,7 +175,7 @@ class Rig:
             x/z, y/z (..., 2) in the camera's frame, so that R^T (x/z, y/z, 1) is the ray in the
             world and K (x/z, y/z, 1) the undistorted pixel; NaN where no ray has this image.
         """
-        pixels = _numbers("uv", uv)
+        pixels = float_array("uv", uv)
         if pixels.ndim < 1 or pixels.shape[-1] != 2:
             raise InvalidInputError(f"uv has shape {pixels.shape}; give (..., 2) in pixels")
         flat = np.ascontiguousarray(pixels.reshape(-1, 2))
@@ -275,116 +280,3 @@ class Rig:
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a Rig is immutable; build another one instead of deleting {name}")
-
-
-def _checked_scale(scale: object) -> float:
-    if isinstance(scale, numbers.Real) and 0 < float(scale) < math.inf:
-        return float(scale)
-    raise InvalidInputError(
-        f"scale is {scale!r}; give a positive number of metres per unit of the file"
-    )
-
-
-def _numbers(field: str, values: ArrayLike) -> Array:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{field} is no array of numbers: {error}") from error
-
-
-def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise CalibrationError(f"names is the text {names!r}; give a list of names", field="names")
-    known = tuple(names)
-    for name in known:
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise CalibrationError(
-                f"{name!r} is no camera name; use printable text that is not empty", field="names"
-            )
-    if not known or len(set(known)) != len(known):
-        twice = sorted({name for name in known if known.count(name) > 1})
-        what = f"the names {', '.join(twice)} occur twice" if twice else "there is no camera"
-        raise CalibrationError(f"{what}; a rig has cameras with names of their own", field="names")
-    return known
-
-
-def _array(
-    field: str, values: ArrayLike, names: tuple[str, ...], shape: tuple[int, ...] | None = None
-) -> Array:
-    """A finite copy of the values, of this shape."""
-    try:
-        out = np.array(values, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise CalibrationError(f"{field} is no array of numbers: {error}", field=field) from error
-    if shape is not None and out.shape != shape:
-        raise CalibrationError(
-            f"{field} has shape {out.shape}; {len(names)} cameras need {shape}", field=field
-        )
-    if not np.isfinite(out).all():
-        which = names[int(np.argwhere(~np.isfinite(out))[0][0])] if out.ndim and shape else ""
-        raise _wrong(field, which, "holds NaN or infinity", "calibrate this camera anew")
-    return out
-
-
-def _wrong(field: str, camera: str, what: str, remedy: str) -> CalibrationError:
-    where = f"camera {camera!r}: " if camera else ""
-    return CalibrationError(f"{where}{field} {what}; {remedy}", field=field, camera=camera)
-
-
-def _checked_intrinsics(K: Array, names: tuple[str, ...]) -> Array:
-    for matrix, name in zip(K, names, strict=True):
-        if matrix[1, 0] or matrix[2, 0] or matrix[2, 1] or matrix[2, 2] != 1.0:
-            raise _wrong(
-                "K",
-                name,
-                "is not [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]",
-                "transpose or scale it",
-            )
-        if not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
-            raise _wrong("K", name, "has a focal length that is not positive", "check its sign")
-    return K
-
-
-def _checked_rotations(R: Array, names: tuple[str, ...]) -> Array:
-    for i, name in enumerate(names):
-        error = float(np.abs(R[i] @ R[i].T - np.eye(3)).max())
-        if not error <= ROTATION_TOLERANCE:
-            raise _wrong(
-                "R",
-                name,
-                f"is no rotation: R R^T differs from the identity by {error:.2g}",
-                "give world-to-camera rotations with four digits or more",
-            )
-        if np.linalg.det(R[i]) < 0:
-            raise _wrong(
-                "R", name, "is a reflection (determinant -1)", "flip one axis of its frame"
-            )
-        if error > ROTATION_EXACT:
-            left, _, right = np.linalg.svd(R[i])
-            R[i] = left @ right
-    return R
-
-
-def _checked_sizes(size: Array, names: tuple[str, ...]) -> Array:
-    for pair, name in zip(size, names, strict=True):
-        if not (pair >= 1).all() or not (pair == np.rint(pair)).all():
-            raise _wrong(
-                "size",
-                name,
-                f"is {pair[0]:g} x {pair[1]:g}",
-                "give width and height in whole pixels",
-            )
-    return size
-
-
-def _checked_readout(readout: Array, names: tuple[str, ...]) -> Array:
-    count = len(names)
-    if readout.shape not in {(), (count,)}:
-        raise CalibrationError(
-            f"readout_ms has shape {readout.shape}; give one number or {count}", field="readout_ms"
-        )
-    out = np.array(np.broadcast_to(readout, (count,)))
-    if not ((out >= 0) & (out <= 1000)).all():
-        bad = names[int(np.argmax(~((out >= 0) & (out <= 1000))))]
-        raise _wrong("readout_ms", bad, "lies outside 0..1000", "give milliseconds a frame")
-    return out

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accel import _core
+from accel.checks import float_array
 from accel.errors import InvalidInputError
 from accel.rig import Rig
 
@@ -48,7 +49,7 @@ def triangulate(
     Raises:
         InvalidInputError: Shapes that do not fit the rig, or a sigma that is not positive.
     """
-    pixels = _numbers("uv", uv)
+    pixels = float_array("uv", uv)
     count = len(rig)
     if pixels.ndim < 2 or pixels.shape[-2:] != (count, 2):
         raise InvalidInputError(
@@ -71,7 +72,7 @@ def triangulate(
 
 
 def _weights(confidence: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    weights = _numbers("confidence", confidence)
+    weights = float_array("confidence", confidence)
     try:
         full = np.broadcast_to(weights, shape)
     except ValueError as error:
@@ -79,10 +80,3 @@ def _weights(confidence: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float6
             f"confidence has shape {weights.shape}; uv needs {shape}"
         ) from error
     return np.ascontiguousarray(full.reshape(-1, shape[-1]))
-
-
-def _numbers(field: str, values: ArrayLike) -> NDArray[np.float64]:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{field} is no array of numbers: {error}") from error

@@ -24,8 +24,9 @@ from accel.calibration.record import (
     matrix,
     number,
     numbers,
+    rotation_vector,
 )
-from accel.calibration.rotation import matrix_of_rodrigues, rodrigues_of_matrix
+from accel.calibration.rotation import rodrigues_of_matrix
 
 FORMAT = "anipose TOML"
 AGREEMENT = 1e-6
@@ -93,7 +94,7 @@ def _camera(key: str, table: object, place: Place, scale: float) -> CameraRecord
 
 
 def _rotation(table: dict[str, object], place: Place) -> NDArray[np.float64]:
-    from_vector = matrix_of_rodrigues(numbers(table["rotation"], 3, place, "rotation"))
+    from_vector = rotation_vector(table["rotation"], place, "rotation")
     if "rotation_matrix" not in table:
         return from_vector
     exact = matrix(table["rotation_matrix"], place, "rotation_matrix")

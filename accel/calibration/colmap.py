@@ -7,6 +7,7 @@ the first one, OpenCV's from that pixel's centre; the numbers are kept as they a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ _PARAMETERS = {
 }
 _CAMERA = re.compile(r"\A\d+\s+[A-Z][A-Z0-9_]*\s+\d+\s+\d+(\s+\S+)+\Z")
 _NUMBER = r"[-+]?[0-9.naifNAIF]+(?:[eE][-+]?\d+)?"
+_POINT_WORD = re.compile(rf"\A{_NUMBER}\Z")
 _IMAGE = re.compile(rf"\A\d+(?:\s+{_NUMBER}){{7}}\s+\d+\s+\S.*\Z")
 
 
@@ -86,6 +88,10 @@ def _is_image(line: str) -> bool:
         return False
 
 
+def _is_points(line: str) -> bool:
+    return all(_POINT_WORD.match(word) for word in line.split())
+
+
 def read(
     cameras: tuple[Path, str], images: tuple[Path, str], scale: float | None
 ) -> list[CameraRecord]:
@@ -111,7 +117,7 @@ def _image_lines(text: str) -> Iterator[str]:
     for line in map(str.strip, text.splitlines()):
         if line.startswith("#"):
             continue
-        if points_may_follow and not _is_image(line):
+        if points_may_follow and _is_points(line) and not _is_image(line):
             points_may_follow = False
         elif line:
             points_may_follow = True
@@ -171,7 +177,7 @@ def _image(line: str, models: dict[str, _Intrinsics], place: Place, scale: float
             f"is camera {words[8]}, which cameras.txt lacks", "give both files of one model"
         )
     quaternion = [number(word, place, "QW QX QY QZ") for word in words[1:5]]
-    if not 0.5 < float(np.linalg.norm(quaternion)) < 2.0:
+    if not 0.5 < math.hypot(*quaternion) < 2.0:
         raise place.error("is no unit quaternion", "export the model again", "QW QX QY QZ")
     translation = np.array([number(word, place, "TX TY TZ") for word in words[5:8]])
     return CameraRecord(

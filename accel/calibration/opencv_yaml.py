@@ -24,8 +24,8 @@ from accel.calibration.record import (
     matrix,
     number,
     numbers,
+    rotation_vector,
 )
-from accel.calibration.rotation import matrix_of_rodrigues
 
 FORMAT = "OpenCV YAML"
 AGREEMENT = 1e-3
@@ -201,4 +201,4 @@ def _rotation(name: str, values: Values, place: Place) -> NDArray[np.float64]:
 def _rotation_of(value: object, place: Place, key: str) -> NDArray[np.float64]:
     if isinstance(value, list) and len(value) == 9:
         return matrix(value, place, key)
-    return matrix_of_rodrigues(numbers(value, 3, place, key))
+    return rotation_vector(value, place, key)

@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from accel.calibration.rotation import matrix_of_rodrigues
 from accel.errors import CalibrationFileError, UnsupportedCameraError
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 """A calibration of a hundred cameras has 100 kB; what is larger is something else."""
+MAX_ANGLE_RAD = 1e3
+"""A longer rotation vector has lost its angle to rounding, or is none."""
 MAX_IMAGE_PX = 65_536
 """No camera has longer sides."""
 
@@ -141,6 +144,14 @@ def numbers(value: object, count: int, place: Place, field: str) -> NDArray[np.f
     return np.array(items, dtype=np.float64)
 
 
+def rotation_vector(value: object, place: Place, field: str) -> NDArray[np.float64]:
+    """The rotation matrix (3, 3) of a Rodrigues vector in rad."""
+    vector = numbers(value, 3, place, field)
+    if not float(np.abs(vector).max()) <= MAX_ANGLE_RAD:
+        raise place.error("is no rotation vector in radians", "export it again", field)
+    return matrix_of_rodrigues(vector)
+
+
 def matrix(value: object, place: Place, field: str) -> NDArray[np.float64]:
     """A 3x3 matrix by rows."""
     return numbers(value, 9, place, field).reshape(3, 3)
@@ -172,12 +183,11 @@ def five_terms(terms: Sequence[float], place: Place, field: str) -> NDArray[np.f
 
 def image_size(width: float, height: float, place: Place, field: str) -> tuple[float, float]:
     """Width and height as whole numbers of pixels."""
-    rounded = (float(round(width)), float(round(height)))
-    if not all(1 <= side <= MAX_IMAGE_PX for side in rounded):
+    if not all(1 <= side <= MAX_IMAGE_PX for side in (width, height)):
         raise place.error(
             f"is {width:g} x {height:g} px", "write the width and height of the images", field
         )
-    return rounded
+    return float(round(width)), float(round(height))
 
 
 def _flat(value: object, place: Place, field: str) -> list[object]:

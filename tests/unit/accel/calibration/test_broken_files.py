@@ -246,7 +246,21 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     at, end = sorted((rng.randrange(len(data) + 1), rng.randrange(len(data) + 1)))
     small = slice(at, min(end, at + rng.randrange(1, 40)))
     token = rng.choice(
-        [b"nan", b"inf", b"-", b"[", b"]", b'"', b"<", b"0", b"1e999", b"\xff", b"\n"]
+        [
+            b"nan",
+            b"inf",
+            b"-",
+            b"[",
+            b"]",
+            b'"',
+            b"<",
+            b"0",
+            b"1e999",
+            b"9e200",
+            b"1e308",
+            b"\xff",
+            b"\n",
+        ]
     )
     return rng.choice(
         [
