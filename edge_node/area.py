@@ -35,6 +35,9 @@ class Area(Protocol):
 class Everywhere:
     """The whole world."""
 
+    def __str__(self) -> str:
+        return "everywhere"
+
     def holds(self, points_m: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Say that all points lie in it."""
         return np.ones(len(points_m), np.bool_)
@@ -52,6 +55,10 @@ class Rectangle:
     """Largest x."""
     y1_m: float
     """Largest y."""
+
+    def __str__(self) -> str:
+        edges = (self.x0_m, self.y0_m, self.x1_m, self.y1_m)
+        return "x0,y0,x1,y1 = " + ",".join(f"{edge:g}" for edge in edges) + " m"
 
     def __post_init__(self) -> None:
         """Refuse an empty one."""
@@ -80,6 +87,9 @@ class Covered:
 
     def __init__(self, rig: Rig, views: int) -> None:
         self._rig, self._views = rig, views
+
+    def __str__(self) -> str:
+        return f"where {self._views} cameras look"
 
     def holds(self, points_m: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Say which points enough cameras have in view."""

@@ -101,8 +101,6 @@ class ViewDetections:
     """(N,): the track that each detection went to, -1 for none."""
     snapshot: Snapshot
     """All tracks at the frame's own capture time."""
-    image: ImageHolder
-    """The picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,9 @@ class TrackedFrame:
     cameras: tuple[CameraHealth, ...]
     """Health of every camera of the rig, in the rig's order."""
     views: tuple[ViewDetections, ...] = ()
-    """The camera frames since the last tracked frame, in order of time."""
+    """The camera frames since the last tracked frame that inference was asked about, by time."""
+    frames: tuple[CameraFrame, ...] = ()
+    """All camera frames since the last tracked frame, by time."""
 
 
 class Sink(Protocol):

@@ -192,13 +192,14 @@ class Pipeline:
         try:
             self._run()
         except BaseException:
+            self._stopping = True
             self._sinks.close(quietly=True)
             raise
         finally:
             for capture in self._captures:
                 capture.stop()
+            self.times.add("total", time.perf_counter() - began)
         self._sinks.close()
-        self.times.add("total", time.perf_counter() - began)
         return self.result()
 
     def result(self) -> PipelineResult:
@@ -289,7 +290,8 @@ class Pipeline:
         views = tuple(self._view(frame, found, reported) for frame, found in asked)
         self._planner.learn(views, [found.scores for _, found in asked])
         self._planner.learn_tracks(frozenset(int(i) for i in reported.ids))
-        return TrackedFrame(time_ns, reported, self._health(work.over), views)
+        health = self._health(work.over)
+        return TrackedFrame(time_ns, reported, health, views, tuple(work.frames))
 
     def _view(self, frame: CameraFrame, found: Found, reported: Snapshot) -> ViewDetections:
         now = reported
@@ -302,7 +304,6 @@ class Pipeline:
             keypoints=found.keypoints,
             assigned=self._tracker.assigned(frame.camera, frame.capture_time_ns),
             snapshot=now,
-            image=frame.image,
         )
 
     def _health(self, over: dict[int, CameraState]) -> tuple[CameraHealth, ...]:

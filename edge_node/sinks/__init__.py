@@ -1,0 +1,1 @@
+"""Where tracked frames go: files on disk here, subscribers in `edge_node.hub`."""
