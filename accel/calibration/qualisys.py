@@ -182,8 +182,8 @@ def _size(reader: _Fields) -> tuple[float, float]:
 
 
 def _mention_turn(element: _Element, name: str) -> None:
-    turn = element.attributes.get("viewrotation", "0").strip()
-    if turn not in {"", "0"}:
+    turn = element.attributes.get("viewrotation", "0")
+    if turn.strip("0 "):
         _LOG.warning(
             "QTM shows camera %s turned by %s degrees; the rig describes the unturned picture",
             name,

@@ -1,19 +1,15 @@
-// One point from its images in several cameras, robustly: reference.py is the same mathematics in
+// One point from its images in several cameras, robustly. accel.reference is the same mathematics in
 // array code, and both take every decision by the same rule, so that they agree on what to reject.
 //
 // 1. A view takes part if its pixel is finite, its confidence is finite and positive, and some ray
-// of
-//    the camera's monotonic domain has this image.
+//    of the camera's monotonic domain has this image.
 // 2. The rays' least-squares point starts a solve over all these views; if every one lies within
-// the
-//    gate at the optimum, they are the inliers.
+//    the gate at the optimum, they are the inliers.
 // 3. Otherwise each pair of the `max_proposers` most confident views proposes the midpoint of its
-// rays
-//    (in front of both, not parallel). The proposal with the least truncated cost
+//    rays (in front of both, not parallel). The proposal with the least truncated cost
 //    sum w min(r^2, gate^2) wins, the earlier one on a tie. The views within its gate start rounds
 //    of solve and gate until the set stays; from round `free_rounds` on it may only shrink.
-// 4. A solve minimises sum w r^2 in distorted pixels by Gauss-Newton with damping where a step
-// fails.
+// 4. A solve minimises sum w r^2 in distorted pixels by Gauss-Newton, damped where a step fails.
 // 5. Fewer than two inliers, no convergence, or an information matrix whose condition number (by
 //    Frobenius norms) exceeds `max_condition`: no point.
 // The gate is the same for every view whatever its confidence: a doubtful view has to lie as near
