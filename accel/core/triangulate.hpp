@@ -1,5 +1,6 @@
-// One point from its images in several cameras, robustly. accel.reference is the same mathematics in
-// array code, and both take every decision by the same rule, so that they agree on what to reject.
+// One point from its images in several cameras, robustly. accel.reference is the same mathematics
+// in array code, and both take every decision by the same rule, so that they agree on what to
+// reject.
 //
 // 1. A view takes part if its pixel is finite, its confidence is finite and positive, and some ray
 //    of the camera's monotonic domain has this image.
