@@ -1,1 +1,1 @@
-"""The models that Tipoff runs in Triton: their weights, their code, the repository and the server."""
+"""The models that Tipoff runs in Triton: weights, code, the repository and the server."""
