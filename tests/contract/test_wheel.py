@@ -28,6 +28,8 @@ DATA = {
 """Endings that go into the wheel."""
 SOURCES = {".cpp", ".hpp", ".inl", ".pyx", ".so", ".pyc"}
 """Endings that stay in the tree, or are built from it."""
+OUTSIDE = {"__pycache__", "typings"}
+"""Folders that stay in the tree: typings/ describes to mypy what only the server's stub has."""
 
 
 def _run(command: Sequence[str | Path], cwd: Path) -> str:
@@ -66,7 +68,7 @@ def _names(wheel: Path) -> set[str]:
 
 def _expected() -> set[str]:
     files = (path for package in PACKAGES for path in (ROOT / package).rglob("*"))
-    kept = (path for path in files if path.is_file() and "__pycache__" not in path.parts)
+    kept = (path for path in files if path.is_file() and not {*path.parts} & OUTSIDE)
     return {str(path.relative_to(ROOT)) for path in kept if path.suffix not in SOURCES}
 
 
