@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -81,14 +82,22 @@ def undistort(rig: Cameras, uv: Array, camera: int) -> Array:
 
 def floats(values: Array) -> Array:
     """The values as float64 in their own library, or in NumPy where they are of none."""
-    array = values if hasattr(values, "__array_namespace__") else np.asarray(values, np.float64)
-    xp = array.__array_namespace__()
+    array = values if hasattr(values, "dtype") else np.asarray(values, np.float64)
+    xp = namespace_of(array)
     return xp.astype(array, xp.float64)
+
+
+def namespace_of(array: Array) -> Any:
+    """The library of an array: what it says itself, else the one that its type comes from."""
+    if hasattr(array, "__array_namespace__"):
+        return array.__array_namespace__()
+    # CuPy 14 has the functions of the standard, but its arrays do not say so.
+    return sys.modules[type(array).__module__.partition(".")[0]]
 
 
 def model_of(rig: Cameras, like: Array) -> Model:
     """The cameras' numbers in the library of an array."""
-    xp = like.__array_namespace__()
+    xp = namespace_of(like)
     K, dist, R, t = (np.asarray(values, np.float64) for values in (rig.K, rig.dist, rig.R, rig.t))
     terms = {
         "fx": K[..., 0, 0],

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from accel import reference, triangulate
+from accel.reference.cameras import namespace_of
 from tests.support.rigs import CameraStack, random_cameras, ring_rig
 
 Array = NDArray[np.float64]
@@ -137,6 +138,17 @@ def test_the_oracle_runs_on_nothing_but_the_array_api() -> None:
     assert np.allclose(np.asarray(reference.undistort(rig, pixel, 1)), rig.undistort([100, 200], 1))
     point = array_api_strict.asarray(np.array([0.5, 1.0, 1.5]))
     assert np.allclose(np.asarray(reference.project(rig, point)), rig.project([0.5, 1.0, 1.5]))
+
+
+def test_a_library_whose_arrays_do_not_name_it_is_found() -> None:
+    """As CuPy's are; what the standard's functions do there only a GPU can tell."""
+
+    class Silent:
+        dtype = np.float64
+
+    Silent.__module__ = "array_api_strict.somewhere"
+    assert namespace_of(Silent()) is array_api_strict
+    assert namespace_of(np.zeros(1)) is np
 
 
 def test_the_oracle_takes_lists_and_single_precision() -> None:
