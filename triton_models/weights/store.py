@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from triton_models.errors import ModelFormatError, ModelNotFoundError, WeightsError
+from triton_models.errors import ModelFormatError, ModelNotFoundError, StoreError, WeightsError
 from triton_models.paths import weights_dir
 from triton_models.weights.catalog import CATALOG
 from triton_models.weights.manifest import Manifest
@@ -79,7 +79,7 @@ class Store:
             raise ModelNotFoundError(self._how_to_get(name), model=name)
         try:
             return Manifest.from_json(path.read_text("utf-8"))
-        except (WeightsError, UnicodeDecodeError) as error:
+        except (WeightsError, UnicodeDecodeError, OSError) as error:
             raise WeightsError(f"{path}: {error}. {_repair(name)}", model=name) from error
 
     def verify(self, name: str) -> Manifest:
@@ -110,22 +110,35 @@ class Store:
         _write_whole(folder / "manifest.json", manifest.to_json().encode())
 
     def remove(self, name: str) -> None:
-        """Take a model out.
+        """Take a model out, whatever state it is in.
 
         Raises:
             ModelNotFoundError: it is not in the store.
+            StoreError: its folder cannot be removed.
         """
-        self.manifest(name)
-        shutil.rmtree(self.path(name).parent)
+        if name not in self.names():
+            raise ModelNotFoundError(self._how_to_get(name), model=name)
+        with self.writing():
+            shutil.rmtree(self.path(name).parent)
 
     @contextmanager
     def writing(self) -> Iterator[Path]:
-        """Hold the store's lock; gives a scratch folder on the same disk, gone afterwards."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with TemporaryDirectory(prefix=".incoming-", dir=self.root) as scratch:
-                yield Path(scratch)
+        """Hold the store's lock; gives a scratch folder on the same disk, gone afterwards.
+
+        Raises:
+            StoreError: something in its context could not be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with (self.root / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                with TemporaryDirectory(prefix=".incoming-", dir=self.root) as scratch:
+                    yield Path(scratch)
+        except OSError as error:
+            raise StoreError(
+                f"the weights store {self.root} cannot be written: {error.strerror}. Make room, or "
+                "set XDG_CACHE_HOME to a folder that can be written"
+            ) from error
 
     def _how_to_get(self, name: str) -> str:
         if name in CATALOG:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.fake_npm import calls, first_on_path, write_npm, write_package
 from tests.support.tfjs_files import graph_files, node
-from triton_models.errors import DownloadError, ModelNotFoundError, WeightsError
+from triton_models.errors import DownloadError, ModelNotFoundError, StoreError, WeightsError
 from triton_models.weights import catalog, fetch
 from triton_models.weights import pull as module
 from triton_models.weights.catalog import Published
@@ -234,7 +234,7 @@ def test_a_disk_that_fills_up_leaves_no_half_model(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(DownloadError, match="No space left on device"):
+    with pytest.raises(StoreError, match="No space left on device"):
         pull(store)
     assert store.names() == ()
     assert list(store.root.glob("*/*")) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from triton_models.errors import ModelFormatError, ModelNotFoundError, WeightsError
+from triton_models.errors import ModelFormatError, ModelNotFoundError, StoreError, WeightsError
 from triton_models.weights.manifest import SCHEMA, Crop, Manifest, TensorSpec
 from triton_models.weights.store import Store, digest
 
@@ -115,3 +115,12 @@ def test_a_removed_model_is_gone(store: Store) -> None:
     assert store.names() == ()
     with pytest.raises(ModelNotFoundError):
         store.remove("mine")
+
+
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(StoreError, match="cannot be written: Not a directory"),
+        Store(tmp_path / "file" / "models").writing(),
+    ):
+        raise AssertionError("nothing to write to")
