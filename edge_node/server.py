@@ -1,14 +1,12 @@
 """The gRPC server of an edge node: its loop and thread, health, reflection, shutting down.
 
-The server lives in a thread of its own with an asyncio loop, so that the pipeline never waits for
-the network. Health is SERVING only between :meth:`StreamServer.set_ready` and shutting down.
+The server lives in the process' gRPC loop (:mod:`edge_node.loop`), so that the pipeline never waits
+for the network. Health is SERVING only between :meth:`StreamServer.set_ready` and shutting down.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +16,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
+from edge_node.loop import run_in_loop
 from edge_node.service import SERVICE, ServiceLimits, TrackingService
-from tipoff.errors import ConflictError, DeadlineError, InvalidInputError
+from tipoff.errors import ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
 
     from edge_node.hub import Hub
 
@@ -34,6 +33,8 @@ DRAIN_WITHIN_S = 8.0
 """How long subscribers are given to take what is left when the server shuts down."""
 STOP_WITHIN_S = 2.0
 """How long calls that outlive the draining are given before they are cut."""
+DRAIN_LOOK_EVERY_S = 0.01
+"""How often a server that shuts down looks whether its subscribers have gone."""
 CALLS_BESIDE_STREAMS = 64
 """Calls at one time beside the streams: health, reflection, descriptions, refusals."""
 KEEPALIVE_MS = 10_000
@@ -71,12 +72,9 @@ class StreamServer:
         """Prepare; nothing listens before :meth:`start`."""
         self._hubs = tuple(hubs)
         self._options = options or ServerOptions()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
         self._service: TrackingService | None = None
         self._health: Any = None
         self._server: grpc.aio.Server | None = None
-        self._stopping: asyncio.Event | None = None
 
     def start(self) -> str:
         """Listen and return the address, with the port that was taken.
@@ -85,41 +83,17 @@ class StreamServer:
             InvalidInputError: The address is none.
             ConflictError: The address is taken or not this machine's.
         """
-        started: Future[str] = Future()
-        self._thread = threading.Thread(
-            target=self._run, args=(started,), name="tipoff-stream-server", daemon=True
-        )
-        self._thread.start()
-        try:
-            return started.result(START_WITHIN_S)
-        except BaseException:
-            self._thread.join(START_WITHIN_S)
-            raise
-
-    def _run(self, started: Future[str]) -> None:
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            runner.run(self._serve(started))
-
-    async def _serve(self, started: Future[str]) -> None:
-        try:
-            address = await self._listen()
-        except Exception as error:
-            started.set_exception(error)
-            return
-        self._stopping = asyncio.Event()
-        started.set_result(address)
-        await self._stopping.wait()
-        await self._shut_down()
+        return run_in_loop(self._listen(), START_WITHIN_S)
 
     async def _listen(self) -> str:
         host = _host(self._options.listen)
         limits = self._options.limits
-        self._server = grpc.aio.server(
+        server = grpc.aio.server(
             options=_CHANNEL_OPTIONS,
             maximum_concurrent_rpcs=limits.max_subscribers + CALLS_BESIDE_STREAMS,
         )
-        port = self._bind(self._server)
+        port = self._bind(server)
+        self._server = server
         self._service = TrackingService(self._hubs, limits)
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
         self._health = health.HealthServicer()
@@ -152,7 +126,7 @@ class StreamServer:
 
     def set_ready(self, ready: bool = True) -> None:
         """Say through the health service whether the session can be followed."""
-        self._call(self._set_health(ready=ready), START_WITHIN_S)
+        run_in_loop(self._set_health(ready=ready), START_WITHIN_S)
 
     @property
     def subscribers(self) -> int:
@@ -164,40 +138,23 @@ class StreamServer:
 
         Takes at most the drain's time and STOP_WITHIN_S. A second call does nothing.
         """
-        thread, self._thread = self._thread, None
-        if thread is None or not thread.is_alive() or self._stopping is None:
-            return
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        thread.join(self._options.drain_within_s + 3 * STOP_WITHIN_S)
-        if thread.is_alive():
-            structlog.get_logger(__name__).error("the stream server's thread did not end")
+        server, self._server = self._server, None
+        if server is not None:
+            run_in_loop(self._shut_down(server), self._options.drain_within_s + 4 * STOP_WITHIN_S)
 
-    async def _shut_down(self) -> None:
-        assert self._server is not None
+    async def _shut_down(self, server: grpc.aio.Server) -> None:
         assert self._service is not None
         await self._health.enter_graceful_shutdown()
         self._service.drain(self._options.drain_within_s)
-        deadline = self._options.drain_within_s + STOP_WITHIN_S
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(self._options.drain_within_s + STOP_WITHIN_S):
                 while self._service.subscribers:
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(DRAIN_LOOK_EVERY_S)
         except TimeoutError:
-            structlog.get_logger(__name__).warning(
-                "subscribers were cut off", subscribers=self._service.subscribers
-            )
-        await self._server.stop(STOP_WITHIN_S)
+            log = structlog.get_logger(__name__)
+            log.warning("subscribers were cut off", subscribers=self._service.subscribers)
+        await server.stop(STOP_WITHIN_S)
         self._service.close()
-
-    def _call(self, work: Coroutine[Any, Any, None], within_s: float) -> None:
-        assert self._loop is not None
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            future.result(within_s)
-        except TimeoutError:
-            future.cancel()
-            raise DeadlineError(f"the stream server did not answer within {within_s:g} s") from None
 
 
 def _host(listen: str) -> str:
