@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     Call = grpc.aio.StreamStreamCall[pb.StreamTracksRequest, pb.StreamTracksResponse]
 
 
+BROKEN_WRITE = "Internal error from Core"
+"""What grpc.aio puts in place of a call's status when a write finds the connection broken."""
+
+
 class AsyncClient:
     """A connection to a server of tracks, for one event loop. Close it, or use ``async with``."""
 
@@ -294,4 +298,7 @@ class _Connection:
 
 def _translate(address: str, error: grpc.aio.AioRpcError) -> TipoffError:
     trailers = [(str(key), value) for key, value in error.trailing_metadata() or ()]
-    return error_from(address, error.code(), error.details(), trailers)
+    code = error.code()
+    if error.details() == BROKEN_WRITE:
+        code = grpc.StatusCode.UNAVAILABLE
+    return error_from(address, code, error.details(), trailers)

@@ -34,7 +34,7 @@ CHANNEL_OPTIONS = (
     # A connection is made anew soon; how often is for our own back-off to say.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 100),
     # A dead network is found within 15 s, also where no message is due.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
