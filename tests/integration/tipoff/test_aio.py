@@ -1,0 +1,225 @@
+"""The asyncio client against a real server, through a network that breaks.
+
+Client and server share the process' one loop for gRPC: grpc.aio bears no second one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import threading
+
+import pytest
+
+import tipoff
+from edge_node.encoding import EndReason
+from tests.support.frames import make_frames
+from tests.support.proxy import proxying
+from tests.support.streams import (
+    EAGER,
+    QUICK,
+    make_ended_hub,
+    make_hub,
+    open_descriptors,
+    run_aio,
+    serving,
+    wait_until,
+    writing,
+)
+from tipoff.aio import AsyncClient
+from tipoff.errors import DeadlineError, NotFoundError, UnavailableError
+from tipoff.follow import ClientOptions
+from tipoff.stream_errors import SequenceOutOfRangeError, SessionFailedError
+
+HASTY = ClientOptions(connect_timeout_s=0.4, resume_timeout_s=0.4, backoff_initial_s=0.01)
+
+
+def test_a_session_is_followed_to_its_end() -> None:
+    async def follow(address: str) -> None:
+        async with AsyncClient(address) as client, client.stream_tracks(from_sequence=5) as stream:
+            assert stream.header == await client.describe()
+            assert [snapshot.sequence async for snapshot in stream] == list(range(5, 21))
+            assert stream.end is not None
+            assert (stream.end.reason, stream.end.last_sequence) == ("completed", 20)
+            assert [snapshot async for snapshot in stream] == []
+
+    with serving(make_ended_hub(20)) as (_, address):
+        run_aio(follow(address))
+
+
+def test_it_opens_when_it_is_iterated() -> None:
+    async def follow(address: str) -> list[int]:
+        async with tipoff.aio.AsyncClient(address) as client:
+            return [s.sequence async for s in client.stream_tracks(from_sequence=1)]
+
+    with serving(make_ended_hub(3)) as (_, address):
+        assert run_aio(follow(address)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("wish", "error"),
+    [
+        ({"session": "other"}, NotFoundError),
+        ({"from_sequence": 42}, SequenceOutOfRangeError),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_an_error_of_its_own(
+    wish: dict[str, object], error: type[tipoff.TipoffError]
+) -> None:
+    async def follow(address: str) -> None:
+        async with AsyncClient(address, EAGER) as client:
+            with pytest.raises(error):
+                await client.stream_tracks(**wish).open()  # type: ignore[arg-type]
+            with pytest.raises(NotFoundError):
+                await client.describe("other")
+
+    with serving(make_hub(40)) as (_, address):
+        run_aio(follow(address))
+
+
+def test_a_session_that_failed_is_an_error_behind_its_last_snapshot() -> None:
+    hub = make_hub(3)
+    hub.end(EndReason.FAILED, "triton has gone")
+    got: list[int] = []
+
+    async def follow(address: str) -> None:
+        async with AsyncClient(address) as client:
+            async for snapshot in client.stream_tracks(from_sequence=1):
+                got.append(snapshot.sequence)
+
+    with serving(hub) as (_, address), pytest.raises(SessionFailedError, match="triton has gone"):
+        run_aio(follow(address))
+    assert got == [1, 2, 3]
+
+
+def test_a_server_that_never_answers_is_given_up_in_time() -> None:
+    async def follow() -> None:
+        async with AsyncClient(proxy.address, HASTY) as client:
+            await client.describe()
+            proxy.hold()
+            with pytest.raises(DeadlineError, match="did not open"):
+                await client.stream_tracks().open()
+
+    with serving(make_hub(1)) as (_, address), proxying(address) as proxy:
+        run_aio(follow())
+
+
+def test_an_outage_that_lasts_is_an_error() -> None:
+    async def follow(address: str) -> None:
+        async with AsyncClient(address, HASTY) as client:
+            stream = client.stream_tracks()
+            assert (await anext(stream)).sequence == 2
+            proxy.refusing = True
+            proxy.cut()
+            with pytest.raises(UnavailableError):
+                await anext(stream)
+            assert stream.outage is not None
+
+    with serving(make_hub(2)) as (_, address), proxying(address) as proxy:
+        run_aio(follow(proxy.address))
+
+
+def test_a_network_that_breaks_all_the_time_misses_and_repeats_nothing() -> None:
+    choice = random.Random(3)
+    hub = make_hub()
+
+    async def cut_now_and_then() -> None:
+        while True:
+            await asyncio.sleep(choice.uniform(0.005, 0.05))
+            proxy.cut()
+
+    async def follow(address: str) -> list[int]:
+        async with AsyncClient(address, EAGER) as client:
+            async with client.stream_tracks(from_sequence=1) as stream:
+                cutter = asyncio.create_task(cut_now_and_then())
+                got = [snapshot.sequence async for snapshot in stream]
+                cutter.cancel()
+            return got
+
+    with (
+        serving(hub) as (_, address),
+        proxying(address) as proxy,
+        writing(hub, make_frames(1000), 0.003),
+    ):
+        got = run_aio(follow(proxy.address))
+    assert got == list(range(1, 1001))
+    assert proxy.accepted >= 20
+
+
+def test_a_server_that_starts_again_under_a_new_epoch_is_followed_and_told() -> None:
+    async def follow(address: str) -> None:
+        async with AsyncClient(address, EAGER) as client:
+            stream = client.stream_tracks(from_sequence=19)
+            got = [await anext(stream) for _ in range(2)]
+            proxy.target = second
+            await asyncio.to_thread(first.stop)
+            got += [await anext(stream) for _ in range(2)]
+        places = [(snapshot.epoch, snapshot.sequence) for snapshot in got]
+        assert places == [(1, 19), (1, 20), (2, 1), (2, 2)]
+        assert [gap.reason for gap in got[2].gap_before] == ["epoch_over"]
+
+    with (
+        serving(make_hub(20)) as (first, address),
+        serving(make_hub(2, epoch=2)) as (_, second),
+        proxying(address) as proxy,
+    ):
+        run_aio(follow(proxy.address))
+
+
+def test_a_caller_that_takes_its_time_is_not_ended() -> None:
+    async def follow(address: str) -> None:
+        async with AsyncClient(address, EAGER) as client:
+            stream = client.stream_tracks(from_sequence=1)
+            await anext(stream)
+            await asyncio.sleep(3 * QUICK.acknowledge_within_s)
+            assert (await anext(stream)).sequence == 2
+            assert stream.reconnects == 0
+
+    with serving(make_hub(3), limits=QUICK) as (_, address):
+        run_aio(follow(address))
+
+
+def test_a_task_that_is_cancelled_leaves_nothing_behind() -> None:
+    async def wait_for_ever(client: AsyncClient) -> None:
+        async with client.stream_tracks() as stream:
+            async for _ in stream:
+                pass
+
+    async def come_and_go(address: str) -> None:
+        before = len(asyncio.all_tasks())
+        async with AsyncClient(address) as client:
+            waiting = [asyncio.create_task(wait_for_ever(client)) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == before
+
+    with serving(make_hub(5)) as (server, address):
+        run_aio(come_and_go(address))
+        gc.collect()
+        before = open_descriptors(), threading.active_count()
+        for _ in range(10):
+            run_aio(come_and_go(address))
+        gc.collect()
+        wait_until(lambda: threading.active_count() <= before[1], "its threads end")
+        wait_until(lambda: open_descriptors() <= before[0], "its sockets close")
+        wait_until(lambda: server.subscribers == 0, "the server forgets it")
+
+
+def test_twenty_subscribers_at_once_get_the_same() -> None:
+    hub = make_hub()
+
+    async def follow(client: AsyncClient) -> list[int]:
+        async with client.stream_tracks(from_sequence=1) as stream:
+            return [snapshot.sequence async for snapshot in stream]
+
+    async def follow_all(address: str) -> list[list[int]]:
+        async with AsyncClient(address) as client:
+            return await asyncio.gather(*(follow(client) for _ in range(20)))
+
+    with serving(hub) as (_, address), writing(hub, make_frames(200), 0.005):
+        got = run_aio(follow_all(address))
+    assert got == [list(range(1, 201))] * 20

@@ -1,0 +1,322 @@
+"""The client against a real server, through a network that breaks."""
+
+from __future__ import annotations
+
+import gc
+import random
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import tipoff
+from edge_node.encoding import EndReason
+from edge_node.hub import HubLimits
+from tests.support.frames import CAMERAS, JOINTS, Walk, make_frame, make_frames
+from tests.support.proxy import proxying
+from tests.support.streams import (
+    EAGER,
+    QUICK,
+    make_ended_hub,
+    make_hub,
+    open_descriptors,
+    serving,
+    wait_until,
+    writing,
+)
+from tipoff.errors import DeadlineError, NotFoundError, UnavailableError
+from tipoff.follow import ClientOptions
+from tipoff.stream_errors import SequenceOutOfRangeError, SessionFailedError
+
+HASTY = ClientOptions(connect_timeout_s=0.4, resume_timeout_s=0.4, backoff_initial_s=0.01)
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> None:
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_a_snapshot_is_the_frame_that_was_written() -> None:
+    frame = make_frame(5)
+    with serving(make_ended_hub(5)) as (_, address), tipoff.Client(address) as client:
+        (snapshot,) = client.stream_tracks()
+    tracks = frame.snapshot
+    assert (snapshot.epoch, snapshot.sequence, snapshot.time_ns) == (1, 5, frame.time_ns)
+    assert snapshot.ids.tolist() == tracks.ids.tolist()
+    assert snapshot.joints_m.shape == (3, len(JOINTS), 3)
+    assert snapshot.covariance_m2.shape == (3, len(JOINTS), 3, 3)
+    assert np.isnan(snapshot.joints_m).any()
+    _close(snapshot.joints_m, tracks.joints_m)
+    _close(snapshot.covariance_m2, tracks.covariance_m2)
+    _close(snapshot.confidence, tracks.confidence)
+    _close(snapshot.views, tracks.views)
+    assert tuple(camera.name for camera in snapshot.cameras) == CAMERAS
+    states = [(camera.state, camera.last_capture_time_ns) for camera in snapshot.cameras]
+    assert states == [("live", frame.time_ns), ("live", frame.time_ns), ("waiting", None)]
+    with pytest.raises(ValueError, match="read-only"):
+        snapshot.joints_m[:] = 0.0
+
+
+def test_a_frame_with_nobody_in_it() -> None:
+    with (
+        serving(make_ended_hub(1, walk=Walk(people=0))) as (_, address),
+        tipoff.Client(address) as client,
+    ):
+        (snapshot,) = client.stream_tracks()
+    assert snapshot.ids.shape == (0,)
+    assert snapshot.covariance_m2.shape == (0, len(JOINTS), 3, 3)
+
+
+def test_the_header_is_there_as_soon_as_the_stream_is() -> None:
+    with (
+        serving(make_hub(9, epoch=2)) as (_, address),
+        tipoff.Client(address) as client,
+        client.stream_tracks("game") as stream,
+    ):
+        assert stream.header == client.describe()
+        header = stream.header
+    assert (header.session, header.epoch, header.time_base) == ("game", 2, "recording")
+    assert (header.skeleton.joints, header.cameras) == (JOINTS, CAMERAS)
+    assert (header.oldest_sequence, header.newest_sequence) == (1, 9)
+    assert header.acknowledge_within_s == 5.0
+
+
+def test_a_stream_ends_with_its_session() -> None:
+    with serving(make_ended_hub(40)) as (_, address), tipoff.Client(address) as client:
+        stream = client.stream_tracks(from_sequence=1)
+        assert [snapshot.sequence for snapshot in stream] == list(range(1, 41))
+        assert stream.end is not None
+        assert (stream.end.reason, stream.end.last_sequence) == ("completed", 40)
+        assert list(stream) == []
+
+
+def test_a_session_that_failed_is_an_error_behind_its_last_snapshot() -> None:
+    hub = make_hub(3)
+    hub.end(EndReason.FAILED, "triton has gone")
+    with serving(hub) as (_, address), tipoff.Client(address) as client:
+        stream = client.stream_tracks(from_sequence=2)
+        assert [next(stream).sequence, next(stream).sequence] == [2, 3]
+        with pytest.raises(SessionFailedError, match="triton has gone"):
+            next(stream)
+
+
+def test_a_decimated_stream_keeps_the_numbers() -> None:
+    with serving(make_ended_hub(60)) as (_, address), tipoff.Client(address) as client:
+        stream = client.stream_tracks(from_sequence=1, max_rate_hz=10.0)
+        snapshots = list(stream)
+        assert stream.end is not None
+        spans = [*(snapshot.skipped for snapshot in snapshots), stream.end.skipped]
+    told = [n for span in spans if span for n in range(span[0], span[1] + 1)]
+    got = [snapshot.sequence for snapshot in snapshots]
+    assert len(got) == 10
+    assert sorted(got + told) == list(range(1, 61))
+
+
+@pytest.mark.parametrize(
+    ("wish", "error"),
+    [
+        ({"session": "other"}, NotFoundError),
+        ({"from_sequence": 42}, SequenceOutOfRangeError),
+        ({"from_sequence": 1, "from_epoch": 9}, SequenceOutOfRangeError),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_an_error_of_its_own(
+    wish: dict[str, object], error: type[tipoff.TipoffError]
+) -> None:
+    with serving(make_hub(40)) as (_, address), tipoff.Client(address, EAGER) as client:
+        with pytest.raises(error) as caught:
+            client.stream_tracks(**wish)  # type: ignore[arg-type]
+        assert caught.value.ids["address"] == address
+        assert next(client.stream_tracks()).sequence == 40
+
+
+def test_where_nobody_listens_the_client_gives_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with tipoff.Client(f"127.0.0.1:{port}", HASTY) as client:
+        with pytest.raises(UnavailableError, match="is it running"):
+            client.stream_tracks()
+        with pytest.raises(UnavailableError):
+            client.describe()
+
+
+def test_a_server_that_never_answers_is_given_up_in_time() -> None:
+    with (
+        serving(make_hub(1)) as (_, address),
+        proxying(address) as proxy,
+        tipoff.Client(proxy.address, HASTY) as client,
+    ):
+        client.describe()
+        proxy.hold()
+        with pytest.raises(DeadlineError, match="did not open"):
+            client.stream_tracks()
+
+
+def test_a_server_that_starts_late_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+    late: list[int] = []
+
+    def follow() -> None:
+        with tipoff.Client(listen, EAGER) as client:
+            late.append(next(client.stream_tracks()).sequence)
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    time.sleep(0.3)
+    with serving(make_hub(4), listen=listen):
+        follower.join(20)
+    assert late == [4]
+
+
+def test_three_hundred_reconnects_at_random_places_miss_and_repeat_nothing() -> None:
+    """Streams cut short by the client, each resumed behind what was used."""
+    choice = random.Random(1)
+    hub = make_ended_hub(1200)
+    got: list[int] = []
+    times = 0
+    with serving(hub) as (_, address), tipoff.Client(address, EAGER) as client:
+        while len(got) < 1200:
+            with client.stream_tracks(from_sequence=len(got) + 1) as stream:
+                for snapshot in stream:
+                    got.append(snapshot.sequence)
+                    if choice.random() < 0.25:
+                        break
+            times += 1
+    assert got == list(range(1, 1201))
+    assert times >= 250
+
+
+def test_a_network_that_breaks_all_the_time_misses_and_repeats_nothing() -> None:
+    """One stream over some two hundred connections, cut by the network in mid-flight."""
+    choice = random.Random(2)
+    hub = make_hub()
+    done = threading.Event()
+    with (
+        serving(hub) as (_, address),
+        proxying(address) as proxy,
+        tipoff.Client(proxy.address, EAGER) as client,
+    ):
+
+        def cut_now_and_then() -> None:
+            while not done.wait(choice.uniform(0.002, 0.03)):
+                proxy.cut()
+
+        cutter = threading.Thread(target=cut_now_and_then)
+        with writing(hub, make_frames(1500), 0.003):
+            stream = client.stream_tracks(from_sequence=1)
+            cutter.start()
+            got = list(stream)
+        done.set()
+        cutter.join(20)
+    assert [snapshot.sequence for snapshot in got] == list(range(1, 1501))
+    assert all(snapshot.gap_before == () for snapshot in got)
+    assert stream.reconnects >= 50
+
+
+def test_a_server_that_starts_again_under_a_new_epoch_is_followed_and_told() -> None:
+    walk_on = make_hub(3, epoch=2)
+    with (
+        serving(make_hub(20)) as (first, address),
+        proxying(address) as proxy,
+        tipoff.Client(proxy.address, EAGER) as client,
+    ):
+        stream = client.stream_tracks(from_sequence=11)
+        got = [next(stream) for _ in range(10)]
+        first.stop()
+        with serving(walk_on) as (_, proxy.target):
+            got += [next(stream) for _ in range(3)]
+        assert stream.header.epoch == 2
+        assert stream.reconnects >= 1
+    places = [(snapshot.epoch, snapshot.sequence) for snapshot in got]
+    assert places == [(1, n) for n in range(11, 21)] + [(2, n) for n in (1, 2, 3)]
+    (gap,) = got[10].gap_before
+    assert (gap.epoch, gap.first, gap.last, gap.reason) == (1, 21, None, "epoch_over")
+
+
+def test_a_session_that_has_gone_is_not_waited_for() -> None:
+    with (
+        serving(make_hub(2)) as (first, address),
+        proxying(address) as proxy,
+        tipoff.Client(proxy.address, EAGER) as client,
+    ):
+        stream = client.stream_tracks()
+        assert next(stream).sequence == 2
+        with serving(make_hub(2, session="another")) as (_, proxy.target):
+            first.stop()
+            with pytest.raises(NotFoundError, match="served: another"):
+                next(stream)
+
+
+def test_an_outage_that_lasts_is_an_error_and_can_be_seen_meanwhile() -> None:
+    with (
+        serving(make_hub(2)) as (_, address),
+        proxying(address) as proxy,
+        tipoff.Client(proxy.address, HASTY) as client,
+    ):
+        stream = client.stream_tracks()
+        assert next(stream).sequence == 2
+        proxy.refusing = True
+        proxy.cut()
+        with pytest.raises(UnavailableError):
+            next(stream)
+        assert stream.outage is not None
+        assert list(stream) == []
+
+
+def test_a_caller_that_takes_its_time_is_not_ended() -> None:
+    hub = make_hub(3)
+    with serving(hub, limits=QUICK) as (server, address), tipoff.Client(address, EAGER) as client:
+        stream = client.stream_tracks(from_sequence=1)
+        next(stream)
+        time.sleep(3 * QUICK.acknowledge_within_s)
+        assert server.subscribers == 1
+        assert [next(stream).sequence, next(stream).sequence] == [2, 3]
+        assert stream.reconnects == 0
+
+
+def test_what_is_no_longer_held_stands_before_the_next() -> None:
+    hub = make_ended_hub(50, limits=HubLimits(max_snapshots=10))
+    with serving(hub) as (_, address), tipoff.Client(address) as client:
+        first, *rest = client.stream_tracks(from_sequence=5)
+    (gap,) = first.gap_before
+    assert (gap.epoch, gap.first, gap.last, gap.reason) == (1, 5, 40, "expired")
+    assert first.sequence == 41
+    assert all(snapshot.gap_before == () for snapshot in rest)
+
+
+@pytest.mark.parametrize("which", ["stream", "client"])
+def test_closing_wakes_the_one_that_waits(which: str) -> None:
+    with serving(make_hub(1)) as (server, address):
+        client = tipoff.Client(address)
+        stream = client.stream_tracks()
+        got: list[int] = []
+        waiting = threading.Thread(target=lambda: got.extend(s.sequence for s in stream))
+        waiting.start()
+        wait_until(lambda: got == [1], "the first has come")
+        (stream if which == "stream" else client).close()
+        waiting.join(20)
+        assert not waiting.is_alive()
+        wait_until(lambda: server.subscribers == 0, "the server knows")
+        client.close()
+
+
+def test_a_client_that_is_closed_leaves_nothing_behind() -> None:
+    with serving(make_hub(50)) as (server, address):
+
+        def follow() -> None:
+            with tipoff.Client(address, EAGER) as client:
+                streams = [client.stream_tracks(from_sequence=1) for _ in range(3)]
+                for stream in streams:
+                    next(stream)
+
+        follow()
+        gc.collect()
+        before = open_descriptors(), threading.active_count()
+        for _ in range(15):
+            follow()
+        gc.collect()
+        wait_until(lambda: threading.active_count() <= before[1], "its threads end")
+        wait_until(lambda: open_descriptors() <= before[0], "its sockets close")
+        wait_until(lambda: server.subscribers == 0, "the server forgets it")

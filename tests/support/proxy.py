@@ -1,0 +1,115 @@
+"""A TCP proxy whose connections a test can cut, hold up and refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+CHUNK_BYTES = 65536
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER that makes closing a reset, as a pulled cable or a killed process does."""
+
+
+class Proxy:
+    """Forwards connections to a target that may change."""
+
+    def __init__(self, target: str) -> None:
+        """Listen on a free port; connections go to ``target`` (host:port)."""
+        self.target = target
+        self.refusing = False
+        self.accepted = 0
+        self._open = threading.Event()
+        self._open.set()
+        self._sockets: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._start(self._accept)
+
+    def _start(self, work: object, *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            self._connect(client)
+
+    def _connect(self, client: socket.socket) -> None:
+        host, _, port = self.target.rpartition(":")
+        if self.refusing:
+            return _reset(client)
+        try:
+            server = socket.create_connection((host, int(port)), timeout=5)
+        except OSError:
+            return _reset(client)
+        server.settimeout(None)
+        with self._lock:
+            self._sockets |= {client, server}
+        self._start(self._pump, client, server)
+        self._start(self._pump, server, client)
+        return None
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(CHUNK_BYTES):
+                self._open.wait()
+                sink.sendall(data)
+        self._forget(source, sink)
+
+    def _forget(self, *sockets: socket.socket) -> None:
+        with self._lock:
+            mine = self._sockets & set(sockets)
+            self._sockets -= mine
+        for one in mine:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            _reset(one)
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        self._forget(*self._sockets.copy())
+
+    def hold(self) -> None:
+        """Let nothing through, without a word, until :meth:`release`."""
+        self._open.clear()
+
+    def release(self) -> None:
+        """Let everything through again."""
+        self._open.set()
+
+    def close(self) -> None:
+        """Stop listening, cut everything, end every thread."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.release()
+        while any(thread.is_alive() for thread in self._threads):
+            self.cut()
+            for thread in self._threads:
+                thread.join(0.05)
+
+
+def _reset(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    one.close()
+
+
+@contextlib.contextmanager
+def proxying(target: str) -> Iterator[Proxy]:
+    """Give a proxy to ``target``."""
+    proxy = Proxy(target)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -1,0 +1,222 @@
+"""What a client asks for, keeps and waits for, without a network."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.frames import JOINTS
+from tipoff.errors import InternalError, InvalidInputError, NotFoundError, UnavailableError
+from tipoff.follow import STEADY_AFTER_S, ClientOptions, Follower, Patience
+from tipoff.stream_errors import SessionFailedError
+from tipoff.v1 import tracking_pb2 as pb
+
+
+def _header(session: str = "game", epoch: int = 1, newest: int = 0) -> pb.StreamTracksResponse:
+    skeleton = pb.Skeleton(joints=JOINTS)
+    header = pb.Header(session=session, epoch=epoch, skeleton=skeleton, newest_sequence=newest)
+    return pb.StreamTracksResponse(header=header)
+
+
+def _snapshot(sequence: int, epoch: int = 1) -> pb.StreamTracksResponse:
+    return pb.StreamTracksResponse(snapshot=pb.Snapshot(epoch=epoch, sequence=sequence))
+
+
+def test_it_asks_for_what_the_caller_asked_for() -> None:
+    follower = Follower("game", 7, 12.5, 3)
+    asked = follower.subscribe().subscribe
+    assert asked == pb.Subscribe(session="game", from_sequence=7, from_epoch=3, max_rate_hz=12.5)
+
+
+def test_it_resumes_behind_what_it_has_given() -> None:
+    follower = Follower()
+    follower.receive(_header(newest=40))
+    for sequence in (40, 41, 42):
+        assert follower.receive(_snapshot(sequence)) is not None
+    assert follower.subscribe().subscribe == pb.Subscribe(
+        session="game", from_sequence=43, from_epoch=1
+    )
+
+
+@pytest.mark.parametrize(("newest", "first"), [(0, 1), (40, 40)])
+def test_once_opened_it_keeps_its_place_also_before_the_first(newest: int, first: int) -> None:
+    follower = Follower()
+    follower.receive(_header(newest=newest))
+    assert follower.subscribe().subscribe.from_sequence == first
+    assert follower.subscribe().subscribe.from_epoch == 1
+
+
+def test_what_was_given_is_not_given_again() -> None:
+    follower = Follower(from_sequence=5)
+    follower.receive(_header())
+    assert follower.receive(_snapshot(5)) is not None
+    follower.subscribe()
+    follower.receive(_header())
+    assert follower.receive(_snapshot(5)) is None
+    assert follower.receive(_snapshot(6)) is not None
+
+
+def test_a_new_epoch_begins_anew() -> None:
+    follower = Follower(from_sequence=1)
+    follower.receive(_header())
+    follower.receive(_snapshot(1))
+    follower.subscribe()
+    follower.receive(_header(epoch=2))
+    snapshot = follower.receive(_snapshot(1, epoch=2))
+    assert snapshot is not None
+    assert (snapshot.epoch, snapshot.sequence) == (2, 1)
+    assert follower.subscribe().subscribe.from_epoch == 2
+
+
+def test_gaps_stand_before_the_next_snapshot() -> None:
+    follower = Follower(from_sequence=2)
+    follower.receive(_header())
+    gap = pb.Gap(epoch=1, first=2, last=8, reason=pb.GAP_REASON_EXPIRED)
+    assert follower.receive(pb.StreamTracksResponse(gap=gap)) is None
+    first, second = follower.receive(_snapshot(9)), follower.receive(_snapshot(10))
+    assert first is not None
+    assert second is not None
+    (before,) = first.gap_before
+    assert (before.epoch, before.first, before.last, before.reason) == (1, 2, 8, "expired")
+    assert second.gap_before == ()
+
+
+def test_only_what_was_used_is_acknowledged_and_per_connection() -> None:
+    follower = Follower(from_sequence=1)
+    follower.receive(_header())
+    snapshot = follower.receive(_snapshot(1))
+    assert snapshot is not None
+    assert follower.acknowledge().acknowledge.sequence == 0
+    follower.used(snapshot)
+    assert follower.acknowledge().acknowledge.sequence == 1
+    follower.subscribe()
+    follower.receive(_header())
+    assert follower.acknowledge().acknowledge.sequence == 0
+
+
+def test_a_later_servers_messages_are_passed_over() -> None:
+    follower = Follower()
+    follower.receive(_header())
+    assert follower.receive(pb.StreamTracksResponse()) is None
+    end = pb.End(reason=99)  # type: ignore[arg-type]
+    follower.receive(pb.StreamTracksResponse(end=end))
+    assert follower.end is not None
+    assert follower.end.reason == "unspecified"
+
+
+def test_a_stream_without_a_header_breaks_the_contract() -> None:
+    with pytest.raises(InternalError, match="no header"):
+        Follower().receive(_snapshot(1))
+
+
+def test_arrays_that_do_not_fit_break_the_contract() -> None:
+    follower = Follower()
+    follower.receive(_header())
+    short = pb.Snapshot(epoch=1, sequence=1, track_ids=[1], joints_m=[0.0] * 5)
+    with pytest.raises(InternalError, match="were due"):
+        follower.receive(pb.StreamTracksResponse(snapshot=short))
+
+
+def test_a_session_that_failed_is_an_error() -> None:
+    follower = Follower()
+    follower.receive(_header())
+    end = pb.End(reason=pb.END_REASON_FAILED, detail="no disk", epoch=1, last_sequence=4)
+    with pytest.raises(SessionFailedError, match="no disk"):
+        follower.receive(pb.StreamTracksResponse(end=end))
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    with pytest.raises(InvalidInputError, match="max_rate_hz"):
+        Follower(max_rate_hz=rate)
+
+
+@pytest.mark.parametrize("numbers", [{"from_sequence": -1}, {"from_epoch": -1}])
+def test_negative_numbers_are_refused(numbers: dict[str, int]) -> None:
+    with pytest.raises(InvalidInputError, match="negative"):
+        Follower(**numbers)  # type: ignore[arg-type]
+
+
+def test_options_without_patience_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="backoff_max_s"):
+        ClientOptions(backoff_max_s=0.0)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def _patience(clock: _Clock) -> Patience:
+    options = ClientOptions(
+        connect_timeout_s=4.0, resume_timeout_s=20.0, backoff_initial_s=1.0, backoff_max_s=3.0
+    )
+    return Patience(options, clock, jitter=lambda: 1.0)
+
+
+ERROR = UnavailableError("gone")
+
+
+def _try_for_ever(
+    patience: Patience, clock: _Clock, pauses: list[float], *, opens: bool = False
+) -> None:
+    while True:
+        pauses.append(patience.pause_s(ERROR))
+        clock.now_s += pauses[-1]
+        if opens:
+            patience.opened()
+
+
+def test_pauses_double_up_to_their_cap_and_end_at_the_deadline() -> None:
+    clock = _Clock()
+    patience = _patience(clock)
+    pauses: list[float] = []
+    with pytest.raises(UnavailableError, match="gone"):
+        _try_for_ever(patience, clock, pauses)
+    assert pauses == [1.0, 2.0, 1.0]
+    assert clock.now_s == 104.0
+
+
+def test_pauses_are_capped() -> None:
+    clock = _Clock()
+    patience = _patience(clock)
+    patience.opened()
+    patience.progressed()
+    assert [patience.pause_s(ERROR) for _ in range(4)] == [1.0, 2.0, 3.0, 3.0]
+
+
+def test_what_is_not_retryable_is_raised_at_once() -> None:
+    with pytest.raises(NotFoundError):
+        _patience(_Clock()).pause_s(NotFoundError("no such session"))
+
+
+def test_progress_makes_the_next_outage_a_new_one() -> None:
+    clock = _Clock()
+    patience = _patience(clock)
+    patience.opened()
+    patience.progressed()
+    clock.now_s += 1000.0
+    assert patience.pause_s(ERROR) == 1.0
+    assert patience.left_s == 20.0
+
+
+def test_a_server_that_opens_and_breaks_does_not_buy_time() -> None:
+    clock = _Clock()
+    patience = _patience(clock)
+    patience.opened()
+    patience.progressed()
+    with pytest.raises(UnavailableError):
+        _try_for_ever(patience, clock, [], opens=True)
+    assert clock.now_s == 120.0
+
+
+def test_a_quiet_stream_that_held_long_buys_time() -> None:
+    clock = _Clock()
+    patience = _patience(clock)
+    patience.opened()
+    patience.pause_s(ERROR)
+    patience.opened()
+    clock.now_s += STEADY_AFTER_S + 60.0
+    assert patience.pause_s(ERROR) == 1.0
