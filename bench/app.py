@@ -47,9 +47,11 @@ def measure(config: DictConfig) -> Report:
     if name not in suite_names():
         known = ", ".join(suite_names())
         raise InvalidInputError(f"there is no suite {name!r}; there are {known}", field="suite")
+    busy = run_folder.busy()
     began = time.perf_counter()
     report: Report = importlib.import_module(f"bench.suites.{name}").run(plain)
     seconds = time.perf_counter() - began
+    report.notes.extend(busy)
     folder = Path(HydraConfig.get().runtime.output_dir)
     path = run_folder.write(folder, report, config, seconds)
     report.show()

@@ -29,6 +29,7 @@ PACKAGES = (
 )
 ROOT = Path(__file__).resolve().parents[1]
 GIT_DEADLINE_S = 10.0
+BUSY_SHARE = 0.6
 
 
 def write(folder: Path, report: Report, config: DictConfig, seconds: float) -> Path:
@@ -71,6 +72,16 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
+
+
+def busy() -> list[str]:
+    """A note where others keep this machine busy, so that its times are not to be trusted."""
+    if not hasattr(os, "getloadavg"):
+        return []
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load < BUSY_SHARE * cores:
+        return []
+    return [f"The machine was busy before this run (load {load:.1f} on {cores} cores): mind times."]
 
 
 def _processor() -> str:

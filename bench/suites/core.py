@@ -11,12 +11,10 @@ For a developer's loop, without Hydra:
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +22,10 @@ from numpy.typing import NDArray
 from bench.arrays import Floats, Ints, Keypoints
 from bench.config import BenchConfig, SuiteConfig, at_least
 from bench.metrics import Metrics, Score
+from bench.peers import load_peer
 from bench.report import Report
 from bench.sim import Arena, ArenaOptions, FrameSet
-from tipoff.errors import NotFoundError
+from bench.timing import Spread, time_each
 
 if TYPE_CHECKING:
     import accel
@@ -84,28 +83,6 @@ class Trackable(Protocol):
 
 
 TrackerFactory = Callable[["accel.Rig"], Trackable]
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Microseconds a frame-set over interleaved repetitions."""
-
-    median: float
-    """Median of all frame-sets of all repetitions."""
-    p99: float
-    """99th percentile of the same."""
-    worst: float
-    """The slowest one."""
-    medians: tuple[float, ...]
-    """Each repetition's own median: how far to trust the first number."""
-
-    @classmethod
-    def of(cls, repetitions: Sequence[Floats]) -> Spread:
-        """From each repetition's microseconds."""
-        every = np.concatenate(repetitions)
-        medians = tuple(round(float(np.median(r)), 1) for r in repetitions)
-        median, p99 = np.percentile(every, [50, 99])
-        return cls(float(median), float(p99), float(every.max()), medians)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +151,7 @@ def race(
 ) -> dict[str, Spread]:
     """Microseconds of the tracker and of the peer on the same frame-sets, turn by turn."""
     frame_sets = list(arena.frame_sets(0, frames))
-    peer = load_peer(peer_name, arena)
+    peer = load_peer(peer_name, arena.rig)
     prepared = [peer.prepare(f) for f in frame_sets] if peer else []
     rig = arena.accel_rig()
     ours: list[Floats] = []
@@ -185,46 +162,9 @@ def race(
             run.frame(frame_set)
         ours.append(np.array(run.spent_us))
         if peer:
-            theirs.append(_timed(peer.run, prepared))
+            theirs.append(time_each(peer.run, prepared))
     found = {"tipoff": Spread.of(ours)}
     return found | {peer.name: Spread.of(theirs)} if peer else found
-
-
-class Peer(Protocol):
-    """What a module of bench/peers offers as `make(rig)`."""
-
-    name: str
-    """Who it is, with its version and the part of the task that it does."""
-
-    def prepare(self, frame_set: FrameSet) -> Any:
-        """Its input of a frame-set; not timed."""
-
-    def run(self, prepared: Any) -> None:
-        """Do the work on it; timed."""
-
-
-def load_peer(name: str, arena: Arena) -> Peer | None:
-    """The peer of that name, for the arena's rig; None for "none".
-
-    Raises:
-        NotFoundError: bench/peers has no such file.
-    """
-    if name == "none":
-        return None
-    if importlib.util.find_spec(f"bench.peers.{name}") is None:
-        raise NotFoundError(f"there is no peer {name!r} in bench/peers", peer=name)
-    peer: Peer = importlib.import_module(f"bench.peers.{name}").make(arena.rig)
-    return peer
-
-
-def _timed(call: Callable[[Any], None], inputs: Sequence[Any]) -> Floats:
-    """Microseconds of each call."""
-    spent = []
-    for given in inputs:
-        began = time.perf_counter_ns()
-        call(given)
-        spent.append((time.perf_counter_ns() - began) * 1e-3)
-    return np.array(spent)
 
 
 def courts(config: BenchConfig) -> list[ArenaOptions]:
@@ -249,6 +189,7 @@ TIMES = (
     "highest_median_us",
     "p99_us",
     "worst_us",
+    "times_peer",
 )
 ACCURACY = (
     "cameras",
@@ -267,7 +208,8 @@ ACCURACY = (
 NOTES = (
     "Time: observe for every camera and one snapshot, through Python, one thread, undistortion and "
     "covariances included; over interleaved repetitions, with the medians of the fastest and the "
-    "slowest one. The peer does only what its name says.",
+    "slowest one. The peer does only what its name says; times_peer: median of the repetitions' "
+    "ratios.",
     "Accuracy: snapshots at the newest capture, from frame 60, people matched within 0.5 m; "
     "coverage: errors inside their 95 % ellipsoid; equal digests are equal results to the bit.",
 )
@@ -292,7 +234,7 @@ def run(config: BenchConfig) -> Report:
                 accel.Tracker, arena, suite.timed_frames, suite.repetitions, config.peer.name
             )
         for system, spread in spreads.items():
-            times.add({**court, "system": system, **_time_row(spread)})
+            times.add({**court, "system": system, **_time_row(spread), **_against(spreads, system)})
         accuracy.add({**court, **_accuracy_row(found)})
         timing = {system: asdict(spread) for system, spread in spreads.items()}
         report.details[f"{options.ring.cameras}x{options.people}"] = {
@@ -311,6 +253,14 @@ def _time_row(spread: Spread) -> dict[str, object]:
         "p99_us": round(spread.p99, 1),
         "worst_us": round(spread.worst, 1),
     }
+
+
+def _against(spreads: dict[str, Spread], system: str) -> dict[str, object]:
+    """How many times the peer's time it took, by repetitions side by side."""
+    peers = [name for name in spreads if name != "tipoff"]
+    if system != "tipoff" or not peers:
+        return {}
+    return {"times_peer": round(spreads[system].times(spreads[peers[0]]), 2)}
 
 
 def _accuracy_row(found: Evaluation) -> dict[str, object]:

@@ -1,35 +1,43 @@
 """suite=triton: what the server costs over the same model, fed the same frame, in this process.
 
-Three ways lead to the same answer: onnxruntime here, the server with the frame in shared memory,
-and the server with the frame's bytes in the request. They take turns, so that a busy moment of the
-machine meets all of them.
+Four ways lead to the same answer: onnxruntime here; the server, with the frame already in shared
+memory; the same with the copy into it; and the frame's bytes in the request. They take turns, so
+that a busy moment of the machine meets all of them.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from queue import Queue
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.arrays import Floats, Keypoints
+from bench.arrays import Keypoints
+from bench.callers import Way, race
 from bench.config import BenchConfig, SuiteConfig, at_least, within
 from bench.report import Report
 from bench.sim import Arena, preset
-from tipoff.errors import DeadlineError, InvalidInputError
+from tipoff.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from triton_models.client import InferenceClient
+    from triton_models.slots import SharedFrame
 
 MODELS = ("people_frame", "pose_crops")
-IN_PROCESS, SHARED, BYTES = "in-process", "shared memory", "bytes"
+IN_PROCESS, IN_PLACE, SHARED, BYTES = (
+    "in-process",
+    "shared memory, in place",
+    "shared memory, copied",
+    "bytes",
+)
+FOCAL_PX = 4200.0
+"""Of the picture: people are then as large as MultiPose wants them."""
 MAX_CALLERS = 64
-CALLERS_DEADLINE_S = 600.0
 SAME_PX = 0.05
 """Answers whose median difference is below this are the same; resampling may differ in bits."""
 
@@ -43,9 +51,9 @@ class Config(SuiteConfig):
     """people_frame, pose_crops, or both."""
     callers: list[int] = field(default_factory=lambda: [1, 4])
     """How many threads call at once; each number is measured."""
-    requests: int = 60
-    """Requests of each way in a repetition, all callers together."""
-    repetitions: int = 3
+    requests: int = 16
+    """Requests of each way in a turn, all callers together."""
+    turns: int = 12
     """How often the ways take turns."""
     input_width: int = 512
     """Width of MultiPose's input, a multiple of 32."""
@@ -69,25 +77,8 @@ class Config(SuiteConfig):
         for callers in self.callers:
             within("suite.callers", callers, 1, MAX_CALLERS)
         at_least("suite.requests", self.requests, 1)
-        at_least("suite.repetitions", self.repetitions, 1)
+        at_least("suite.turns", self.turns, 1)
         within("suite.boxes", self.boxes, 1, 13)
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """How long calls took."""
-
-    p50_ms: float
-    """Median of all calls."""
-    p99_ms: float
-    """99th percentile of all calls."""
-    medians_ms: tuple[float, ...]
-    """Each repetition's own median."""
-    calls_per_s: float
-    """Answered calls over the time that they took together."""
-
-
-Way = Callable[[], Keypoints]
 
 
 def run(config: BenchConfig) -> Report:
@@ -100,18 +91,19 @@ def run(config: BenchConfig) -> Report:
     assert isinstance(suite, Config)
     report = Report("triton", notes=list(NOTES))
     frame, boxes = _picture(config.seed, suite.boxes)
-    most = max(suite.callers)
     repository = RepositoryOptions(frame_width=suite.input_width, frame_height=suite.input_height)
     with report.working("starting the server"):
         server = TritonServer(ServerOptions(repository=repository))
         server.__enter__()
     try:
-        shared = InferenceClient(server.grpc_address, ClientOptions(slots=most))
+        slots = 2 * max(suite.callers)
+        shared = InferenceClient(server.grpc_address, ClientOptions(slots=slots))
         plain = InferenceClient(server.grpc_address, ClientOptions(shared_memory=False))
         with shared, plain:
             for model in suite.models:
-                ways = _ways(model, suite, (frame, boxes), {SHARED: shared, BYTES: plain})
-                _measure(report, model, ways, suite)
+                with _leases(shared, frame, max(suite.callers)) as leased:
+                    call = _Call(model, suite, frame, boxes)
+                    _measure(report, model, _ways(call, leased, (shared, plain)), suite)
     finally:
         server.__exit__(None, None, None)
     return report
@@ -120,57 +112,94 @@ def run(config: BenchConfig) -> Report:
 def _picture(seed: int, boxes: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     from bench.sim.picture import draw
 
-    frame, found = draw(Arena(preset("clean", frames=120, seed=seed)), 100, 0)
+    options = preset("clean", frames=60, seed=seed)
+    arena = Arena(replace(options, ring=replace(options.ring, focal_px=FOCAL_PX)))
+    frame, found = draw(arena, 50, 0)
     return frame, found[-boxes:]
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is asked of a model."""
+
+    model: str
+    suite: Config
+    frame: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+
+    def directly(self) -> Way:
+        """In this process."""
+        from bench.peers.direct import People, Poses
+        from triton_models.weights.store import Store
+
+        if self.model == "people_frame":
+            size = (self.suite.input_width, self.suite.input_height)
+            people = People(Store(), size, self.suite.threshold, threads=1)
+            return lambda: people(self.frame)
+        poses = Poses(Store(), self.suite.pose_model, threads=1)
+        return lambda: poses(self.frame, self.boxes)
+
+    def by(self, client: InferenceClient, frame: NDArray[np.uint8] | SharedFrame) -> Keypoints:
+        """By the server."""
+        from triton_models.client import PeopleQuery
+
+        if self.model == "pose_crops":
+            return client.pose_crops(frame, self.boxes, self.suite.pose_model)
+        suite = self.suite
+        query = PeopleQuery(
+            input_width=suite.input_width,
+            input_height=suite.input_height,
+            threshold=suite.threshold,
+        )
+        return client.people_frame(frame, query).keypoints
+
+
+@contextmanager
+def _leases(
+    client: InferenceClient, frame: NDArray[np.uint8], count: int
+) -> Iterator[Queue[SharedFrame]]:
+    """So many leased frames that hold the picture already."""
+    with ExitStack() as stack:
+        leased: Queue[SharedFrame] = Queue()
+        for _ in range(count):
+            shared = stack.enter_context(client.frame(frame.shape[0], frame.shape[1]))
+            shared.pixels[...] = frame
+            leased.put(shared)
+        yield leased
+
+
 def _ways(
-    model: str,
-    suite: Config,
-    given: tuple[NDArray[np.uint8], NDArray[np.float32]],
-    clients: dict[str, InferenceClient],
+    call: _Call, leased: Queue[SharedFrame], clients: tuple[InferenceClient, InferenceClient]
 ) -> dict[str, Way]:
-    """The three ways to have a model's answer for a frame (and boxes)."""
-    from bench.peers.direct import People, Poses
-    from triton_models.client import PeopleQuery
-    from triton_models.weights.store import Store
+    """The four ways to an answer."""
+    shared, plain = clients
 
-    frame, boxes = given
-    size = (suite.input_width, suite.input_height)
-    query = PeopleQuery(input_width=size[0], input_height=size[1], threshold=suite.threshold)
-    ways: dict[str, Way] = {}
-    if model == "people_frame":
-        people = People(Store(), size, suite.threshold, threads=1)
-        ways[IN_PROCESS] = lambda: people(frame)
-    else:
-        poses = Poses(Store(), suite.pose_model, threads=1)
-        ways[IN_PROCESS] = lambda: poses(frame, boxes)
-    for name, client in clients.items():
-        ways[name] = _remote(client, model, frame, (query, boxes, suite.pose_model))
-    return ways
+    def in_place() -> Keypoints:
+        frame = leased.get_nowait()
+        try:
+            return call.by(shared, frame)
+        finally:
+            leased.put(frame)
 
-
-def _remote(
-    client: InferenceClient,
-    model: str,
-    frame: NDArray[np.uint8],
-    asked: tuple[object, NDArray[np.float32], str],
-) -> Way:
-    query, boxes, pose_model = asked
-    if model == "people_frame":
-        return lambda: client.people_frame(frame, query).keypoints  # type: ignore[arg-type]
-    return lambda: client.pose_crops(frame, boxes, pose_model)
+    return {
+        IN_PROCESS: call.directly(),
+        IN_PLACE: in_place,
+        SHARED: lambda: call.by(shared, call.frame),
+        BYTES: lambda: call.by(plain, call.frame),
+    }
 
 
 def _measure(report: Report, model: str, ways: dict[str, Way], suite: Config) -> None:
     """Warm up, compare the answers, and let the ways take turns."""
     answers = {name: way() for name, way in ways.items()}
     differences = {n: difference_px(answers[IN_PROCESS], a) for n, a in answers.items()}
-    table = report.table(f"{model}: {len(answers[IN_PROCESS])} people", COLUMNS)
+    size = f"MultiPose {suite.input_width}x{suite.input_height}"
+    what = size if model == "people_frame" else f"{suite.boxes} crops by {suite.pose_model}"
+    title = f"{model}: {what}, {len(answers[IN_PROCESS])} people found"
+    table = report.table(title, COLUMNS)
     for callers in suite.callers:
         with report.working(f"{model}, {callers} callers"):
-            found = race(ways, callers, suite.requests, suite.repetitions)
-        base = found[IN_PROCESS].p50_ms
+            found = race(ways, callers, suite.requests, suite.turns)
         for name, latency in found.items():
             row: dict[str, object] = {
                 "callers": callers,
@@ -183,7 +212,7 @@ def _measure(report: Report, model: str, ways: dict[str, Way], suite: Config) ->
                 "difference_px": round(differences[name], 4),
             }
             if name != IN_PROCESS:
-                row["cost_ms"] = round(latency.p50_ms - base, 2)
+                row["cost_ms"] = round(latency.beyond(found[IN_PROCESS]), 2)
             table.add(row)
             report.details.setdefault(model, {}).setdefault(str(callers), {})[name] = asdict(
                 latency
@@ -204,62 +233,6 @@ def difference_px(ours: Keypoints, theirs: Keypoints) -> float:
     return float(np.median(gap[known])) if known.any() else 0.0
 
 
-def race(ways: dict[str, Way], callers: int, requests: int, repetitions: int) -> dict[str, Latency]:
-    """Latency of each way with so many callers at once; the ways take turns."""
-    spent: dict[str, list[Floats]] = {name: [] for name in ways}
-    wall_s = dict.fromkeys(ways, 0.0)
-    for _ in range(repetitions):
-        for name, way in ways.items():
-            milliseconds, seconds = call_at_once(way, callers, requests)
-            spent[name].append(milliseconds)
-            wall_s[name] += seconds
-    return {name: _latency(spent[name], wall_s[name]) for name in ways}
-
-
-def _latency(repetitions: list[Floats], wall_s: float) -> Latency:
-    every = np.concatenate(repetitions)
-    p50, p99 = np.percentile(every, [50, 99])
-    medians = tuple(float(np.median(r)) for r in repetitions)
-    return Latency(float(p50), float(p99), medians, len(every) / wall_s)
-
-
-def call_at_once(way: Way, callers: int, requests: int) -> tuple[Floats, float]:
-    """Milliseconds of each of `requests` calls by `callers` threads, and the seconds in all.
-
-    Raises:
-        DeadlineError: the callers did not end in time.
-        Exception: whatever the first failing caller raised.
-    """
-    share = [requests // callers + (k < requests % callers) for k in range(callers)]
-    spent: list[list[float]] = [[] for _ in range(callers)]
-    failed: list[BaseException] = []
-    start = threading.Barrier(callers + 1)
-
-    def call(k: int) -> None:
-        start.wait()
-        try:
-            for _ in range(share[k]):
-                began = time.perf_counter()
-                way()
-                spent[k].append(1e3 * (time.perf_counter() - began))
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=call, args=(k,), daemon=True) for k in range(callers)]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join(max(0.0, CALLERS_DEADLINE_S - (time.perf_counter() - began)))
-    seconds = time.perf_counter() - began
-    if failed:
-        raise failed[0]
-    if any(thread.is_alive() for thread in threads):
-        raise DeadlineError(f"{callers} callers did not end within {CALLERS_DEADLINE_S:g} s")
-    return np.concatenate([np.array(times) for times in spent]), seconds
-
-
 COLUMNS = (
     "callers",
     "way",
@@ -273,7 +246,8 @@ COLUMNS = (
 )
 NOTES = (
     "One 1920x1080 frame with people, the same for each way; a call is everything from the frame "
-    "in memory to keypoints in its pixels, the copy into shared memory included. cost: p50 beyond "
-    "that of as many callers in-process. One thread a session; two processes serve a model.",
+    "in memory to keypoints in its pixels. In place: the frame was decoded into shared memory. "
+    "cost: beyond as many callers in-process, as the median over the turns of the difference of "
+    "their medians. One thread a session; two processes serve a model.",
     "difference: median distance to the in-process answer's joints.",
 )

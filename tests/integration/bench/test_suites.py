@@ -93,14 +93,14 @@ def test_a_missed_target_is_exit_code_1_and_still_leaves_the_run_folder(tmp_path
 
 def test_triton_compares_the_server_with_this_process(tmp_path: Path) -> None:
     done = run_bench(
-        tmp_path, "suite=triton", "suite.requests=8", "suite.repetitions=1", "suite.callers=[1,2]"
+        tmp_path, "suite=triton", "suite.requests=4", "suite.turns=2", "suite.callers=[1,2]"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = results(tmp_path)
     assert [t["title"].split(":")[0] for t in found["tables"]] == ["people_frame", "pose_crops"]
     for table in found["tables"]:
         ways = [(row["callers"], row["way"]) for row in table["rows"]]
-        names = ("in-process", "shared memory", "bytes")
+        names = ("in-process", "shared memory, in place", "shared memory, copied", "bytes")
         assert ways == [(callers, name) for callers in (1, 2) for name in names]
         assert all(row["difference_px"] <= 0.05 for row in table["rows"])
 

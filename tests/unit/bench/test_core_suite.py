@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 import accel
 from bench.arrays import Ints, Keypoints
+from bench.peers import load_peer
 from bench.sim import Arena, preset
-from bench.suites.core import evaluate, load_peer, race
+from bench.suites.core import evaluate, race
 from tipoff.errors import NotFoundError
 
 
@@ -109,7 +110,7 @@ def test_the_race_times_every_frame_set_of_every_repetition_for_both(arena: Aren
 
 
 def test_the_peer_gets_the_same_points_that_the_tracker_gets(arena: Arena) -> None:
-    peer = load_peer("opencv", arena)
+    peer = load_peer("opencv", arena.rig)
     assert peer is not None
     frame_set = next(arena.frame_sets())
     prepared = dict(peer.prepare(frame_set))
@@ -120,4 +121,4 @@ def test_the_peer_gets_the_same_points_that_the_tracker_gets(arena: Arena) -> No
 
 def test_an_unknown_peer_is_refused(arena: Arena) -> None:
     with pytest.raises(NotFoundError, match="nobody"):
-        load_peer("nobody", arena)
+        load_peer("nobody", arena.rig)

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.arrays import Floats, Ints, Keypoints
-from bench.suites.shelf import FPS, NS, Shelf, evaluate, load, shared_folder, views_that_hold
+from bench.shelf_data import Shelf, load, shared_folder
+from bench.suites.shelf import FPS, NS, evaluate, views_that_hold
 from tests.support.data import shared_data
 from tipoff.errors import NotFoundError
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bench.arrays import Keypoints
+from bench.callers import Latency, call_at_once, race
 from bench.sim import Arena, preset
 from bench.sim.picture import draw
-from bench.suites.triton import call_at_once, difference_px, race
+from bench.suites.triton import difference_px
 
 
 def answer() -> Keypoints:
@@ -74,3 +75,9 @@ def test_the_picture_shows_people_inside_their_boxes() -> None:
     for x0, y0, x1, y1 in boxes.astype(int):
         inside = frame[max(y0, 0) : y1, max(x0, 0) : x1].reshape(-1, 3)
         assert len(np.unique(inside, axis=0)) > 3
+
+
+def test_the_cost_is_taken_within_a_turn_so_that_a_busy_moment_does_not_count() -> None:
+    slow_moment = Latency(12.0, 90.0, (10.0, 80.0, 12.0), 50.0)
+    server = Latency(13.0, 95.0, (11.0, 81.0, 15.0), 40.0)
+    assert server.beyond(slow_moment) == pytest.approx(1.0)
