@@ -286,7 +286,7 @@ def describe(summary: dict[str, Any], out: Path) -> str:
     frames = sum(camera["frames"] for camera in summary["cameras"])
     total = summary["seconds"]["total"]
     lines = [
-        f"{len(summary['tracks'])} tracks in {summary['frames']} frames of "
+        f"tracks: {len(summary['tracks'])}, in {summary['frames']} frames of "
         f"{len(summary['cameras'])} cameras",
         *tracks,
         f"reprojection {number(spread['median'], '{:.1f} px')} median, "

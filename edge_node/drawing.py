@@ -163,7 +163,8 @@ def _camera(plan: Plan, name: str, centre: NDArray[np.float64], ahead: NDArray[n
     return (
         f'<polygon points="{line}" fill="#1c2430" fill-opacity="0.12" stroke="#1c2430"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#1c2430"/>'
-        f'<text x="{x + 8:.1f}" y="{y - 8:.1f}">{escape(name)}</text>'
+        f'<text x="{x:.1f}" y="{y + (20 if ahead[1] > 0 else -10):.1f}" text-anchor="middle">'
+        f"{escape(name)}</text>"
     )
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from accel import Rig, Skeleton, Snapshot
     from edge_node.frames import CameraFrame, TrackedFrame
 
-MAX_WIDTH_PX = 1600
-MAX_HEIGHT_PX = 900
+MAX_WIDTH_PX = 1280
+MAX_HEIGHT_PX = 800
 GAP_PX = 4
 CODECS = ("libx264", "libopenh264", "libvpx-vp9")
 """The first of these that this build of libav has encodes the overlay."""
@@ -206,7 +206,7 @@ def _open_stream(
             "install its wheel (`pip install av`), or run with --no-overlay"
         )
     rate = Fraction(rate_hz).limit_denominator(1001)
-    options = {"preset": "veryfast", "crf": "23"} if codec == "libx264" else {}
+    options = {"preset": "superfast", "crf": "22"} if codec == "libx264" else {}
     stream = container.add_stream(codec, rate=rate, options=options)
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height = size_px

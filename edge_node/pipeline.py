@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import structlog
 
 from edge_node.area import Everywhere, Membership
 from edge_node.capture import CaptureThread, rounds
@@ -48,8 +47,6 @@ ASPECT_SLACK = 0.005
 """A picture whose sides differ from its calibration's by one factor, to this, was scaled."""
 
 OVER = (CameraState.ENDED, CameraState.FAILED)
-
-log = structlog.get_logger(__name__)
 
 
 class Tracker(Protocol):
@@ -350,13 +347,6 @@ def size_factor(
     """
     ratio = np.asarray(calibrated_px, np.float64) / np.asarray(picture_px, np.float64)
     if (np.abs(ratio - 1.0) <= SIZE_SLACK).all():
-        if (ratio != 1.0).any():
-            log.warning(
-                "picture taken as cut at the right or bottom",
-                camera=name,
-                picture_px=list(picture_px),
-                calibrated_px=[int(side) for side in calibrated_px],
-            )
         return np.ones(2)
     if abs(ratio[0] / ratio[1] - 1.0) <= ASPECT_SLACK:
         return ratio

@@ -254,7 +254,7 @@ def _table(
         for first, *rest in rows
     )
     return (
-        f'<div class="scroll"><table><caption>{caption}</caption>'
+        f'<div class="scroll"><table{kind}><caption>{caption}</caption>'
         f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+import structlog
+
 from accel import COCO17, Rig, Tracker, TrackerOptions
 from edge_node.area import default_area
 from edge_node.capture import FileSource
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from edge_node.area import Area
     from edge_node.clock import Pace
     from edge_node.frames import Sink
+
+log = structlog.get_logger(__name__)
 
 DETECTOR = "movenet-multipose"
 CROP_MODELS = {"lightning": "movenet-lightning", "thunder": "movenet-thunder"}
@@ -176,9 +180,23 @@ def open_videos(options: SessionOptions) -> tuple[Rig, tuple[FileSource, ...]]:
         for name, path in matched.items()
     )
     for source in sources:
-        picture = (source.info.width_px, source.info.height_px)
-        size_factor(source.name, picture, rig.size[source.camera])
+        check_size(source, rig)
     return rig, sources
+
+
+def check_size(source: FileSource, rig: Rig) -> None:
+    """Refuse a video that does not fit its camera's calibration; warn of one that nearly does."""
+    picture = (source.info.width_px, source.info.height_px)
+    calibrated = rig.size[source.camera]
+    if (size_factor(source.name, picture, calibrated) == 1.0).all() and (
+        picture != tuple(calibrated)
+    ):
+        log.warning(
+            "picture smaller or larger than calibrated, taken as cut at the right or bottom",
+            camera=source.name,
+            picture_px=list(picture),
+            calibrated_px=[int(side) for side in calibrated],
+        )
 
 
 def load_rig(options: SessionOptions) -> Rig:
