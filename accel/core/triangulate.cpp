@@ -266,8 +266,8 @@ bool triangulate(const Rig& rig, std::span<const Vec2> uv, std::span<const doubl
 
 double residual_px(const Camera& camera, Vec3 point, Vec2 uv) {
   Vec2 image;
-  if (!project(camera, point, image)) return std::numeric_limits<double>::quiet_NaN();
-  return norm(uv - image);
+  const bool seen = std::isfinite(uv.x) && std::isfinite(uv.y) && project(camera, point, image);
+  return seen ? norm(uv - image) : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace tipoff

@@ -102,12 +102,14 @@ def test_missing_by_confidence_is_missing_by_pixel(missing: float) -> None:
     rig = ring_rig(4)
     uv = rig.project([1.0, 2.0, 1.0])
     by_confidence = triangulate(rig, uv, [1.0, missing, 1.0, 1.0])
-    uv[1] = np.nan
+    uv[1] = [np.inf, np.nan] if np.isinf(missing) else [3.0, np.nan]
     by_pixel = triangulate(rig, uv)
 
     for field in ("points_m", "covariance_m2", "residual_px", "inliers"):
         a, b = getattr(by_confidence, field), getattr(by_pixel, field)
         assert np.array_equal(a, b, equal_nan=field != "inliers")
+    uv[1] = np.inf
+    assert np.isnan(triangulate(rig, uv).residual_px[1])
     assert by_pixel.inliers.tolist() == [True, False, True, True]
     assert np.isnan(by_pixel.residual_px).tolist() == [False, True, False, False]
 
@@ -263,6 +265,7 @@ def test_whatever_comes_in_what_comes_out_is_sound(
 ) -> None:
     rig = ring_rig(3)
     found = triangulate(rig, uv, confidence, sigma_px)
+    assert not np.isinf(found.residual_px).any()
     if np.isnan(found.points_m).any():
         assert_nothing(found)
         return
