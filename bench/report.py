@@ -35,11 +35,12 @@ class Table:
     def drawn(self) -> rich.table.Table:
         """For a terminal."""
         table = rich.table.Table(title=self.title, title_justify="left")
-        for column in self.columns:
+        measured = [c for c in self.columns if any(c in row for row in self.rows)]
+        for column in measured:
             words = any(isinstance(row.get(column), str) for row in self.rows)
             table.add_column(column.replace("_", " "), justify="left" if words else "right")
         for row in self.rows:
-            table.add_row(*(_cell(row.get(c)) for c in self.columns))
+            table.add_row(*(_cell(row.get(c)) for c in measured))
         return table
 
 

@@ -20,13 +20,14 @@ def drawn(report: Report) -> str:
 
 def test_a_table_shows_its_rows_and_a_dash_where_nothing_was_measured() -> None:
     report = Report("core", notes=["how it was done"])
-    table = report.table("Time", ("system", "median_us", "coverage"))
+    table = report.table("Time", ("system", "median_us", "coverage", "never"))
     table.add({"system": "tipoff", "median_us": 12.5})
     table.add({"system": "peer", "median_us": 7.0, "coverage": float("nan")})
     text = drawn(report)
     for part in ("Time", "median us", "tipoff", "12.5", "how it was done"):
         assert part in text
     assert text.count(" - ") == 2
+    assert "never" not in text
 
 
 def test_a_column_that_was_not_announced_is_a_mistake() -> None:
