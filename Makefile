@@ -168,8 +168,12 @@ $(DOCTEST_INCLUDE)/doctest/doctest.h:
 # ---- the rest -----------------------------------------------------------------------------------
 
 bench: models
-	@echo "[1/1] bench: small runs"
-	@$(BIN)/python -m bench --help >/dev/null
+	@echo "[1/3] bench: the core on a simulated court"
+	@$(BIN)/python -m bench suite=core suite.frames=240 suite.timed_frames=100 suite.repetitions=3
+	@echo "[2/3] bench: the core on Shelf"
+	@$(BIN)/python -m bench suite=shelf
+	@echo "[3/3] bench: the server beside onnxruntime in-process"
+	@$(BIN)/python -m bench suite=triton suite.requests=8 suite.turns=3
 
 clean:
 	@echo "[1/1] clean: build/, dist/, out/, .venv and what was built in place"
