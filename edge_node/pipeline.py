@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from edge_node.capture import Source
     from edge_node.clock import Pace
     from edge_node.frames import CameraFrame, Sink
-    from edge_node.inference import Pending, StageTimes, Task
+    from edge_node.inference import StageTimes, Task
 
 PLAN_LAG_ROUNDS = 2
 """Rounds in flight: a round is planned with what is known of the one this many before it."""
@@ -65,6 +65,13 @@ class Tracker(Protocol):
         """Give the track of each detection of a frame."""
 
 
+class Promise(Protocol):
+    """What is being found in a frame."""
+
+    def result(self) -> Found:
+        """Wait for it; raises what the client raises."""
+
+
 class Asking(Protocol):
     """The part of ``edge_node.inference.Inference`` that is used here."""
 
@@ -72,7 +79,7 @@ class Asking(Protocol):
     def times(self) -> StageTimes:
         """Seconds of ``convert``, ``detect`` and ``pose``, so far."""
 
-    def submit(self, frame: CameraFrame, tasks: Sequence[Task]) -> Pending:
+    def submit(self, frame: CameraFrame, tasks: Sequence[Task]) -> Promise:
         """Begin to do a frame's tasks."""
 
 
@@ -129,7 +136,7 @@ class Round:
     """For each frame whom the tracker expected."""
     tasks: list[list[Task]]
     """For each frame what is asked."""
-    answers: list[Pending | None]
+    answers: list[Promise | None]
     """For each frame what is being found; None where nothing is asked."""
     over: dict[int, CameraState]
     """Cameras that had no more frames when it was put together, and why."""
