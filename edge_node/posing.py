@@ -70,7 +70,7 @@ class PoseOptions:
     """``multipose``, ``lightning``, ``thunder``, an added model, or ``mixed``."""
     crop_model: str = "lightning"
     """What ``mixed`` poses people with who stand alone."""
-    person_px: float = 200.0
+    person_px: float = 190.0
     """About how tall the box of a region's tallest person becomes in its input."""
 
 
