@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb
 
-from tipoff.errors import InvalidInputError, NotFoundError, TipoffError
+from tipoff.errors import InvalidInputError, TipoffError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
+
+REFUSALS = frozenset({"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"})
+"""What the caller can mend. All become one status: NOT_FOUND would speak of the Triton model."""
 
 Outputs = dict[str, "NDArray[Any]"]
 
@@ -97,10 +100,8 @@ def _parameters(raw: pb.InferenceRequest) -> Mapping[str, Any]:
 
 
 def _code(error: TipoffError) -> int:
-    if isinstance(error, InvalidInputError) or error.status == "INVALID_ARGUMENT":
+    if error.status in REFUSALS:
         return pb.TritonError.INVALID_ARG
-    if isinstance(error, NotFoundError) or error.status == "NOT_FOUND":
-        return pb.TritonError.INVALID_ARG  # NOT_FOUND would say that the Triton model is missing
     return pb.TritonError.UNAVAILABLE if error.retryable else pb.TritonError.INTERNAL
 
 

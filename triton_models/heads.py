@@ -81,7 +81,12 @@ class TritonNetwork:
     def _run(self, batch: NDArray[np.float32]) -> Heads:
         names = [output.name for output in self.manifest.outputs]
         inputs = [pb.Tensor(self.manifest.inputs[0].name, batch)]
-        response = pb.InferenceRequest(self.model, names, inputs).exec()
+        response = pb.InferenceRequest(
+            model_name=self.model,
+            requested_output_names=names,
+            inputs=inputs,
+            preferred_memory=pb.PreferredMemory(pb.TRITONSERVER_MEMORY_CPU, 0),
+        ).exec()
         if response.has_error():
             raise InternalError(f"{self.model} failed: {response.error().message()}")
         return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
@@ -129,6 +134,14 @@ class Networks:
         while len(self._open) > MAX_SESSIONS:
             self._open.popitem(last=False)
         return known
+
+    def warm(self, name: str) -> None:
+        """Open a network before the first request, where that can be done.
+
+        Triton answers nobody, its own models included, before all of them are loaded.
+        """
+        if self._options.heads_by == "onnxruntime":
+            self.get(name)
 
     def _open_network(self, name: str, manifest: Manifest) -> Network:
         served = SERVED_HEADS.get(name)

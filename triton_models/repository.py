@@ -130,16 +130,27 @@ def build_repository(folder: Path, options: RepositoryOptions) -> tuple[str, ...
         InvalidInputError: an option that no model can be built with.
         ModelNotFoundError: weights were never pulled.
     """
-    _check(options)
-    store = Store(options.weights or weights_dir())
-    for name in REQUIRED_WEIGHTS:
-        store.manifest(name)
+    store = require_weights(options)
     _link_code(folder / CODE, copy=options.profile == "gpu")
     repository = folder / REPOSITORY
     shutil.rmtree(repository, ignore_errors=True)
     for spec in PROFILES[options.profile]:
         _write_model(repository / spec.name, spec, options, store)
     return tuple(spec.name for spec in PROFILES[options.profile])
+
+
+def require_weights(options: RepositoryOptions) -> Store:
+    """Refuse options that no repository can be built with; return the weights store.
+
+    Raises:
+        InvalidInputError: an option that no model can be built with.
+        ModelNotFoundError: weights were never pulled.
+    """
+    _check(options)
+    store = Store(options.weights or weights_dir())
+    for name in REQUIRED_WEIGHTS:
+        store.manifest(name)
+    return store
 
 
 def render_config(spec: ModelSpec, options: RepositoryOptions) -> str:

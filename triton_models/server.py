@@ -26,7 +26,7 @@ from triton_models.locking import locked
 from triton_models.paths import servers_dir
 from triton_models.ports import free_ports, require_free
 from triton_models.processes import own
-from triton_models.repository import RepositoryOptions, build_repository
+from triton_models.repository import RepositoryOptions, build_repository, require_weights
 from triton_models.runs import REPOSITORY, Run
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def start(options: ServerOptions, *, report: Report, detached: bool) -> Run:
     Raises:
         as ``TritonServer``.
     """
+    require_weights(options.repository)  # before anything is fetched
     where = options.environment or environment.install(report)
     environment.check(where)
     runs.sweep(STOP_GRACE_S)

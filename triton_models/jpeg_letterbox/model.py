@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import triton_python_backend_utils as pb
 
 from tipoff.errors import InvalidInputError
 from triton_models import graphs
 from triton_models.backend import Outputs, Request, answer_each, settings
 from triton_models.jpeg import check_jpeg
-
-if TYPE_CHECKING:
-    import triton_python_backend_utils as pb
 
 
 class TritonPythonModel:
@@ -37,8 +35,9 @@ class TritonPythonModel:
             picture, shape = self._pipeline.run()
         except RuntimeError as error:
             self._pipeline = self._build()  # one that has failed once stays broken
+            pb.Logger.log_warn(str(error))
             raise InvalidInputError(
-                f"the JPEG cannot be decoded ({_reason(error)}): is the file damaged?"
+                "the JPEG cannot be decoded: it is damaged, or of a kind that no decoder knows"
             ) from error
         return {"image": np.stack([picture.at(0)]), "source_shape": np.stack([shape.at(0)])}
 
@@ -46,11 +45,3 @@ class TritonPythonModel:
         pipeline = graphs.build("jpeg", "cpu", self._frame)
         pipeline.build()
         return pipeline
-
-
-def _reason(error: RuntimeError) -> str:
-    """Return what DALI says, without where in its sources it says so."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line.startswith(("Error", "Failed", "Unsupported", "["))]
-    last = (told or lines or [""])[-1]
-    return last.rpartition("] ")[2][:200] or "no reason given"

@@ -34,7 +34,7 @@ class TritonPythonModel:
         self._size = check_input_size(int(values["width"]), int(values["height"]))
         self._threshold = float(values["threshold"])
         self._networks = Networks(network_options(values))
-        self._networks.get(MULTIPOSE)
+        self._networks.warm(MULTIPOSE)
 
     def execute(self, requests: list[pb.InferenceRequest]) -> list[pb.InferenceResponse]:
         """Answer each request."""

@@ -18,7 +18,7 @@ class TritonPythonModel:
     def initialize(self, args: pb.Arguments) -> None:
         """Open the network."""
         self._networks = Networks(network_options(settings(args)))
-        self._networks.get(MULTIPOSE)
+        self._networks.warm(MULTIPOSE)
 
     def execute(self, requests: list[pb.InferenceRequest]) -> list[pb.InferenceResponse]:
         """Answer each request."""

@@ -29,7 +29,7 @@ class TritonPythonModel:
         values = settings(args)
         self._default = values["pose_model"]
         self._networks = Networks(network_options(values))
-        self._networks.get(store_name(self._default))
+        self._networks.warm(store_name(self._default))
 
     def execute(self, requests: list[pb.InferenceRequest]) -> list[pb.InferenceResponse]:
         """Answer each request."""

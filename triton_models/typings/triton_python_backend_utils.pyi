@@ -24,12 +24,17 @@ class Tensor:
     def as_numpy(self) -> NDArray[Any]: ...
     def is_cpu(self) -> bool: ...
 
+class PreferredMemory:
+    def __init__(self, memory_type: int, memory_id: int = 0) -> None: ...
+
 class InferenceRequest:
     def __init__(
         self,
-        model_name: str = "",
-        requested_output_names: list[str] = ...,
-        inputs: list[Tensor] = ...,
+        *,
+        model_name: str,
+        requested_output_names: list[str],
+        inputs: list[Tensor],
+        preferred_memory: PreferredMemory = ...,
     ) -> None: ...
     def inputs(self) -> list[Tensor]: ...
     def parameters(self) -> str: ...
@@ -56,4 +61,4 @@ def get_output_tensor_by_name(response: InferenceResponse, name: str) -> Tensor 
 def is_model_ready(model_name: str, model_version: str = "") -> bool: ...
 
 Arguments: TypeAlias = dict[str, str]
-TRITONSERVER_REQUEST_FLAG_SEQUENCE_START: Final[int]
+TRITONSERVER_MEMORY_CPU: Final[int]
