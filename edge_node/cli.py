@@ -184,11 +184,12 @@ def serve(**given: Any) -> None:
     $ tipoff serve --rig rig.toml cam1.mp4 cam2.mp4 cam3.mp4
     $ tipoff watch
     """
-    from edge_node.serving import run_serve
+    from edge_node.serving import ServeOptions
+    from edge_node.serving import serve as serve_session
 
-    own = ("listen", "session_name", "pace", "linger", "out", "as_json")
-    kept = {name: given.pop(name) for name in own}
-    run_serve(read_session_options(given), **kept)
+    own = ("listen", "session_name", "pace", "out", "as_json")
+    how = ServeOptions(linger_s=given["linger"], **{name: given[name] for name in own})
+    serve_session(read_session_options(given), how)
 
 
 def read_session_options(given: dict[str, Any]) -> SessionOptions:

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from edge_node.colours import track_colour
-from edge_node.sinks import files
 from tipoff.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class OverlaySink:
     """Draws and encodes the overlay.
 
     Args:
-        path: Where the file is to be.
+        path: The file to write.
         rig: The cameras.
         skeleton: The joints and bones.
         rate_hz: About how many tracked frames a second there are.
@@ -101,7 +100,7 @@ class OverlaySink:
     def __init__(
         self, path: Path, rig: Rig, skeleton: Skeleton, rate_hz: float, poster_at: int = 0
     ) -> None:
-        self._path, self._rig, self._skeleton = path, rig, skeleton
+        self._rig, self._skeleton = rig, skeleton
         sizes = [(int(width), int(height)) for width, height in rig.size]
         self._panels, (width, height) = layout(sizes)
         self._canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
@@ -110,9 +109,7 @@ class OverlaySink:
         self._first_ns: int | None = None
         self.poster: bytes | None = None
         """One frame as JPEG, None before there is any."""
-        self._container = av.open(
-            str(files.part_of(path)), "w", format="mp4", options={"movflags": "+faststart"}
-        )
+        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
         self._stream = _open_stream(self._container, (width, height), rate_hz)
 
     def write(self, frame: TrackedFrame) -> None:
@@ -133,11 +130,10 @@ class OverlaySink:
         self._written += 1
 
     def close(self) -> None:
-        """Finish the file and put it in its place."""
+        """Finish the file."""
         for packet in self._stream.encode(None):
             self._container.mux(packet)
         self._container.close()
-        files.finish(self._path)
 
     def _take(self, frame: CameraFrame) -> None:
         panel = self._panels[frame.camera]

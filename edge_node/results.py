@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from edge_node.sinks.parquet import ParquetSink
 from edge_node.summary import SummarySink
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edge_node.frames import Sink
@@ -27,7 +29,9 @@ REPORT = "report.html"
 
 
 class ResultFiles:
-    """Gives the sinks of a run, and writes what is left to write at its end.
+    """Gives the sinks of a run, and puts all its files in their place at its end.
+
+    What an earlier run left stays as it is until then, and for good when this one fails.
 
     Args:
         out: The folder.
@@ -45,7 +49,10 @@ class ResultFiles:
             "time": "ns UTC" if session.options.start_ns else "ns since the recording began",
             "versions": json.dumps(versions()),
         }
-        tracks = ParquetSink(self.out / TRACKS, session.skeleton, notes)
+        written = [self.out / TRACKS, *([self.out / OVERLAY] if overlay else [])]
+        self._written = written
+        self._discard = weakref.finalize(self, _discard, written)
+        tracks = ParquetSink(files.part_of(self.out / TRACKS), session.skeleton, notes)
         self._overlay = self._open_overlay() if overlay else None
         self.sinks: tuple[Sink, ...] = (tracks, self.measured)
         if self._overlay is not None:
@@ -54,12 +61,17 @@ class ResultFiles:
     def _open_overlay(self) -> OverlaySink:
         session = self._session
         frames = (session.total or 0) // max(len(session.sources), 1)
-        path = self.out / OVERLAY
+        path = files.part_of(self.out / OVERLAY)
         return OverlaySink(path, session.rig, session.skeleton, session.rate_hz, frames // 2)
 
     def finish(self, result: PipelineResult) -> dict[str, Any]:
-        """Write the summary and the report, and give the summary."""
+        """Write the summary and the report, put everything in its place, give the summary.
+
+        Call it when the pipeline has ended, by itself or by an interrupt.
+        """
         summary = self.summary(result)
+        for path in self._written:
+            files.finish(path)
         with files.whole(self.out / SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", "utf-8")
         poster = self._overlay.poster if self._overlay is not None else None
@@ -100,3 +112,8 @@ class ResultFiles:
             "versions": versions(),
             "rig_digest": session.rig.digest(),
         }
+
+
+def _discard(paths: Sequence[Path]) -> None:
+    for path in paths:
+        files.discard(path)

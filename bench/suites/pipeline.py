@@ -33,6 +33,10 @@ WORSE = 1.10
 """On's reprojection error is at most so many times off's."""
 STAGES = ("decode", "convert", "detect", "pose", "plan", "track", "summary", "parquet")
 WARM_FRAMES = 8
+WHOLE = (
+    *("clip", "loop", "frames_per_s", "spread_per_s", "tracks", "reprojection_px", "p95_px"),
+    *("limb_variation_percent", "frames_searched"),
+)
 
 
 @dataclass
@@ -176,20 +180,7 @@ class Runner:
 
 def describe(report: Report, suite: Config, runs: Mapping[tuple[str, str], list[Run]]) -> None:
     """Write the tables, and hold on against off."""
-    whole = report.table(
-        "camera frames a second in all, and what came of them",
-        [
-            "clip",
-            "loop",
-            "frames_per_s",
-            "spread_per_s",
-            "tracks",
-            "reprojection_px",
-            "p95_px",
-            "limb_variation_percent",
-            "frames_searched",
-        ],
-    )
+    whole = report.table("camera frames a second in all, and what came of them", WHOLE)
     stages = report.table(
         "camera frames a second by stage alone (a thread's, or a server process')",
         ["clip", "loop", *STAGES, "server"],

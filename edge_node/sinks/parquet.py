@@ -9,8 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from edge_node.sinks import files
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -62,7 +60,7 @@ class ParquetSink:
     """Writes `tracks.parquet`; numbers that are not known are NaN.
 
     Args:
-        path: Where the file is to be.
+        path: The file to write.
         skeleton: The joints.
         notes: What the file's metadata says beside units and skeleton.
     """
@@ -70,10 +68,9 @@ class ParquetSink:
     stage = "parquet"
 
     def __init__(self, path: Path, skeleton: Skeleton, notes: Mapping[str, str]) -> None:
-        self._path = path
         self._joints = np.array(skeleton.joints, dtype=object)
         self._schema = schema(skeleton, notes)
-        self._writer = pq.ParquetWriter(files.part_of(path), self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
 
@@ -88,10 +85,9 @@ class ParquetSink:
             self._flush()
 
     def close(self) -> None:
-        """Finish the file and put it in its place."""
+        """Finish the file."""
         self._flush()
         self._writer.close()
-        files.finish(self._path)
 
     def _batch(self, snapshot: Snapshot) -> pa.RecordBatch:
         tracks, joints = snapshot.confidence.shape
