@@ -128,7 +128,7 @@ def fill_store(store: Path) -> None:
     for name in ("movenet-multipose", "movenet-lightning", "movenet-thunder"):
         (store / name).mkdir(parents=True)
         (store / name / "model.onnx").write_bytes(b"weights")
-        manifest = {
+        manifest: dict[str, Any] = {
             "name": name, "layout": "movenet-single-heads", "skeleton": "coco17",
             "sha256": "0", "licence": "", "attribution": "", "source": {}, "converter": "",
             "inputs": [], "outputs": [], "crop": None, "schema": 1,
