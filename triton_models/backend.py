@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb
@@ -106,7 +107,10 @@ def _code(error: TipoffError) -> int:
 
 
 def settings(arguments: pb.Arguments) -> dict[str, str]:
-    """Return the parameters of a model's configuration."""
+    """Return the parameters of a model's configuration, a relative ``weights`` made absolute."""
     configuration = json.loads(arguments["model_config"])
     entries = configuration.get("parameters", {})
-    return {name: entry["string_value"] for name, entry in entries.items()}
+    values = {name: entry["string_value"] for name, entry in entries.items()}
+    if "weights" in values:  # relative to the folder that holds the repository
+        values["weights"] = str(Path(arguments["model_repository"]).parents[1] / values["weights"])
+    return values

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import triton_python_backend_utils as pb
 
 from tipoff.errors import InternalError
-from triton_models.paths import weights_dir
 from triton_models.weights.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -162,7 +161,7 @@ SERVED_HEADS = {
 def network_options(settings: Mapping[str, str]) -> NetworkOptions:
     """Return the options that a model's configuration holds."""
     return NetworkOptions(
-        weights=_path(settings.get("weights")),
+        weights=Path(settings["weights"]),
         threads=int(settings["threads"]),
         heads_by=settings.get("heads_by", "onnxruntime"),
     )
@@ -185,12 +184,6 @@ def open_session(path: Path, threads: int) -> Any:
     there = onnxruntime.get_available_providers()
     providers = [name for name in GPU_PROVIDERS if name in there]
     return onnxruntime.InferenceSession(path, options, [*providers, "CPUExecutionProvider"])
-
-
-def _path(text: str | None) -> Path:
-    from pathlib import Path
-
-    return Path(text) if text else weights_dir()
 
 
 def _join(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:

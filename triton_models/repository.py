@@ -3,6 +3,7 @@
     FOLDER/repository/<model>/config.pbtxt     the template of the model, filled in
     FOLDER/repository/<model>/1/model.py       three lines that import the model from the package
     FOLDER/code/                               links to accel, tipoff and triton_models
+    FOLDER/weights/                            copies of the weights, in the gpu profile only
 
 The models' own Python sees these three packages only, never the application's: there is NumPy 2,
 with which the server's stub answers nothing.
@@ -26,6 +27,7 @@ Kind = Literal["python", "dali", "onnx", "ensemble"]
 
 HERE = Path(__file__).parent
 CODE = "code"
+WEIGHTS = "weights"
 PACKAGES = ("accel", "tipoff", "triton_models")
 STRIDE_PX = 32
 """Sides of a MoveNet input are multiples of this."""
@@ -132,6 +134,8 @@ def build_repository(folder: Path, options: RepositoryOptions) -> tuple[str, ...
     """
     store = require_weights(options)
     _link_code(folder / CODE, copy=options.profile == "gpu")
+    if options.profile == "gpu":
+        _copy_weights(folder / WEIGHTS, store)
     repository = folder / REPOSITORY
     shutil.rmtree(repository, ignore_errors=True)
     for spec in PROFILES[options.profile]:
@@ -161,7 +165,7 @@ def render_config(spec: ModelSpec, options: RepositoryOptions) -> str:
     heads_by = "triton" if options.profile == "gpu" else "onnxruntime"
     values = asdict(options) | {
         "name": spec.name,
-        "weights": options.weights or weights_dir(),
+        "weights": WEIGHTS if options.profile == "gpu" else options.weights or weights_dir(),
         "heads_by": options.heads_by or heads_by,
         "engine_cache": cache_dir() / "triton" / "engines",
     }
@@ -177,7 +181,7 @@ def _write_model(folder: Path, spec: ModelSpec, options: RepositoryOptions, stor
     elif spec.kind == "dali":
         (version / "dali.py").write_text(_dali(spec, options))
     elif spec.kind == "onnx":
-        (version / "model.onnx").symlink_to(store.path(spec.weights))
+        shutil.copyfile(store.path(spec.weights), version / "model.onnx")
 
 
 _MODEL = '''\
@@ -220,6 +224,13 @@ def _dali(spec: ModelSpec, options: RepositoryOptions) -> str:
     return _DALI.format(
         kind=kind, width=options.jpeg_width, height=options.jpeg_height, batch=batch
     )
+
+
+def _copy_weights(folder: Path, store: Store) -> None:
+    """Put the weights beside the repository, so that it can be carried elsewhere whole."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in REQUIRED_WEIGHTS:
+        shutil.copytree(store.path(name).parent, folder / name)
 
 
 def _link_code(folder: Path, *, copy: bool) -> None:

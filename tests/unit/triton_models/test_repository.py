@@ -138,8 +138,8 @@ def fill_store(store: Path) -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_repository_is_whole_and_can_be_built_again(tmp_path: Path, profile: str) -> None:
-    fill_store(tmp_path / "weights")
-    options = RepositoryOptions(profile=profile, weights=tmp_path / "weights")
+    fill_store(tmp_path / "store")
+    options = RepositoryOptions(profile=profile, weights=tmp_path / "store")
     build_repository(tmp_path, options)
     (tmp_path / "repository" / "left_over").mkdir()
     names = build_repository(tmp_path, options)
@@ -155,6 +155,8 @@ def test_a_repository_is_whole_and_can_be_built_again(tmp_path: Path, profile: s
     assert {path.name for path in code.iterdir()} == {"accel", "tipoff", "triton_models"}
     assert (code / "triton_models" / "people_frame" / "model.py").is_file()
     assert all(path.is_symlink() == (profile == "cpu") for path in code.iterdir())
+    links = [path for path in tmp_path.rglob("*") if path.is_symlink()]
+    assert bool(links) == (profile == "cpu"), "the gpu profile can be carried elsewhere whole"
 
 
 def test_every_model_of_the_cpu_profile_has_a_canary() -> None:
