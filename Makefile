@@ -57,7 +57,7 @@ env: .venv/.ready
 	@touch $@
 
 # Wheels, and not pip's own cache, because pip asks the index even for what it has cached. What comes
-# as source is built here, with build requirements out of the same lock.
+# as source is built here, with the setuptools of the same lock: isolated, it would be any setuptools.
 wheels:
 	@if [ -e $(WHEELS)/SHA256SUMS ]; then echo "[1/3] env: the packages are in $(WHEELS)"; exit 0; fi
 	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 13), "error: Tipoff needs Python 3.11 or 3.12, and this is " + sys.version.split()[0] + "; name one by `make PYTHON=...`"'
@@ -66,11 +66,13 @@ wheels:
 	echo "[1/3] env: fetching $$total packages into $(WHEELS), once"; \
 	rm -rf $$part; mkdir -p $$part; \
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; \
-	PIP_CONSTRAINT=$(LOCK) $(BIN)/pip wheel --no-deps --require-hashes --progress-bar off -r $(LOCK) -w $$part 2>$$part/pip.log \
+	awk '/^[a-z]/ { on = /^(packaging|setuptools|wheel)==/ } on' $(LOCK) > $$part/build.txt; \
+	{ $(BIN)/pip -q install --no-deps --require-hashes -r $$part/build.txt 2>$$part/pip.log \
+	&& $(BIN)/pip wheel --no-build-isolation --no-deps --require-hashes --progress-bar off -r $(LOCK) -w $$part 2>>$$part/pip.log; } \
 	| awk -v total=$$total '/^Collecting/ { n++; if (n % 10 == 0 || n == total) print "      " n "/" total " " $$2; fflush() }' \
 	|| { cat $$part/pip.log >&2; exit 1; }; \
 	sed -n 's/^\([A-Za-z0-9_.-]*==[^ ;]*\).*/\1/p' $(LOCK) > $$part/names.txt; \
-	(cd $$part && rm pip.log && sha256sum *.whl names.txt > SHA256SUMS); \
+	(cd $$part && rm pip.log build.txt && sha256sum *.whl names.txt > SHA256SUMS); \
 	rm -rf $(WHEELS); mv $$part $(WHEELS); }
 
 # For the test that installs the wheel as a user without a network would.
@@ -168,12 +170,14 @@ $(DOCTEST_INCLUDE)/doctest/doctest.h:
 # ---- the rest -----------------------------------------------------------------------------------
 
 bench: models
-	@echo "[1/3] bench: the core on a simulated court"
+	@echo "[1/4] bench: the core on a simulated court"
 	@$(BIN)/python -m bench suite=core suite.frames=240 suite.timed_frames=100 suite.repetitions=3
-	@echo "[2/3] bench: the core on Shelf"
+	@echo "[2/4] bench: the core on Shelf"
 	@$(BIN)/python -m bench suite=shelf
-	@echo "[3/3] bench: the server beside onnxruntime in-process"
+	@echo "[3/4] bench: the server beside onnxruntime in-process"
 	@$(BIN)/python -m bench suite=triton suite.requests=8 suite.turns=3
+	@echo "[4/4] bench: the pipeline on the demo's clips"
+	@$(BIN)/python -m bench suite=pipeline
 
 clean:
 	@echo "[1/1] clean: build/, dist/, out/, .venv and what was built in place"

@@ -35,7 +35,7 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     └── ModelError                         FAILED_PRECONDITION exit 4   triton_models
         ├── ModelNotFoundError             NOT_FOUND           exit 3   triton_models
         ├── ModelFormatError               INVALID_ARGUMENT    exit 2   triton_models
-        ├── StoreError                     UNAVAILABLE         exit 5   retryable, triton_models
+        ├── StoreError                     UNAVAILABLE         exit 5   retry, triton_models
         └── WeightsError                   DATA_LOSS           exit 1   triton_models
             └── DownloadError              UNAVAILABLE         exit 5   retry, triton_models
 
