@@ -69,7 +69,7 @@ wheels:
 	awk '/^[a-z]/ { on = /^(packaging|setuptools|wheel)==/ } on' $(LOCK) > $$part/build.txt; \
 	{ $(BIN)/pip -q install --no-deps --require-hashes -r $$part/build.txt 2>$$part/pip.log \
 	&& $(BIN)/pip wheel --no-build-isolation --no-deps --require-hashes --progress-bar off -r $(LOCK) -w $$part 2>>$$part/pip.log; } \
-	| awk -v total=$$total '/^Collecting/ { n++; if (n % 10 == 0 || n == total) print "      " n "/" total " " $$2; fflush() }' \
+	| awk -v total=$$total '/^(Collecting|Processing) / { n++; if (n % 10 == 0 || n == total) print "      " n "/" total " " $$2; fflush() }' \
 	|| { cat $$part/pip.log >&2; exit 1; }; \
 	sed -n 's/^\([A-Za-z0-9_.-]*==[^ ;]*\).*/\1/p' $(LOCK) > $$part/names.txt; \
 	(cd $$part && rm pip.log build.txt && sha256sum *.whl names.txt > SHA256SUMS); \
