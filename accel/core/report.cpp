@@ -10,7 +10,7 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 // How well a learned limb length is believed, and after how many sights of it.
-constexpr double kLimbStd_m = 0.015;
+constexpr double kLimbStd_m = 0.01;
 constexpr double kLimbSights = 15.0;
 // A view counts as long as its camera is not late by more than this many intervals.
 constexpr double kViewIntervals = 1.5;
