@@ -19,6 +19,7 @@ from string import Template
 from typing import Literal
 
 from tipoff.errors import InvalidInputError
+from triton_models.errors import ModelNotFoundError
 from triton_models.paths import cache_dir, weights_dir
 from triton_models.runs import REPOSITORY
 from triton_models.weights.store import Store
@@ -152,8 +153,11 @@ def require_weights(options: RepositoryOptions) -> Store:
     """
     _check(options)
     store = Store(options.weights or weights_dir())
-    for name in REQUIRED_WEIGHTS:
-        store.manifest(name)
+    missing = [name for name in REQUIRED_WEIGHTS if name not in store.names()]
+    if missing:
+        raise ModelNotFoundError(
+            f"{', '.join(missing)} not in {store.root}: run `tipoff models pull`", models=missing
+        )
     return store
 
 
