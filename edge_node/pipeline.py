@@ -250,10 +250,13 @@ class Pipeline:
         """Give the people to pose, in the picture's pixels."""
         people = self._tracker.predict(frame.camera, frame.capture_time_ns)
         chosen = self._members.expected(people)
+        unknown = self._planner.candidates_px(frame.camera)
+        keypoints = people.keypoints[chosen, :, :2]
+        nowhere = np.full((len(unknown), *keypoints.shape[1:]), np.nan)
         factor = self._factor(frame)
         return Expected(
-            boxes_px=people.boxes_px[chosen] / np.tile(factor, 2),
-            keypoints_px=(people.keypoints[chosen, :, :2] + 0.5) / factor - 0.5,
+            boxes_px=np.concatenate([people.boxes_px[chosen], unknown]) / np.tile(factor, 2),
+            keypoints_px=(np.concatenate([keypoints, nowhere]) + 0.5) / factor - 0.5,
         )
 
     def _finish(self, work: Round) -> None:

@@ -8,7 +8,10 @@ A whole frame is searched
 - in every camera's first rounds, and every few rounds while nobody is tracked,
 - every ``detect_every``-th frame of a camera, the cameras taking turns,
 - in all cameras when a track was lost, or when one camera sees somebody whom the tracker knows
-  nothing of: two views have to see a person at about the same time for a track to begin.
+  nothing of.
+
+Two views have to see a person at about the same time for a track to begin, a few times over where
+there are but two. So whoever is seen and not known goes on being posed for some rounds.
 """
 
 from __future__ import annotations
@@ -41,6 +44,10 @@ LEFTOVER_OVERLAP = 0.3
 """A leftover that overlaps one asked about before by this much, as IoU, is the same."""
 LEFTOVER_ROUNDS = 60
 """For so many rounds the same leftover is not asked about again."""
+CANDIDATE_ROUNDS = 8
+"""For so many rounds a leftover goes on being posed, in the hope that another view sees it."""
+CANDIDATE_MARGIN = 0.12
+"""What is added around a leftover's keypoints on each side, as part of the longer side."""
 MAX_LEFTOVERS = 64
 """Leftovers remembered for each camera, at most."""
 LOST_ROUNDS = 5
@@ -75,14 +82,16 @@ class PlanOptions:
         return self.detect_every > 1
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A leftover that was asked about."""
+@dataclass(slots=True)
+class Leftover:
+    """Somebody whom a camera saw and the tracker did not know; the other cameras were asked."""
 
     box_px: NDArray[np.float64]
-    """(4,): x0, y0, x1, y1."""
-    round_index: int
-    """When."""
+    """(4,): x0, y0, x1, y1, where last seen, in pixels of the calibration."""
+    since: int
+    """Round when first seen."""
+    seen: bool = True
+    """Whether the newest answer about the camera shows them, still unknown."""
 
 
 @dataclass(slots=True)
@@ -93,8 +102,8 @@ class CameraPlan:
     """Frames planned so far."""
     search: bool = False
     """Whether the next frame is to be searched as a whole."""
-    leftovers: list[Box] = field(default_factory=list)
-    """Leftovers that were asked about, oldest first."""
+    leftovers: list[Leftover] = field(default_factory=list)
+    """Leftovers of late, oldest first."""
 
 
 class Planner:
@@ -167,20 +176,38 @@ class Planner:
         for camera, state in enumerate(self._cameras):
             state.search |= camera != except_camera
 
+    def candidates_px(self, camera: int) -> NDArray[np.float64]:
+        """Give boxes (N, 4) of unknown people to pose, in pixels of the calibration."""
+        newest = self._learned - CANDIDATE_ROUNDS
+        known = self._cameras[camera].leftovers
+        boxes = [left.box_px for left in known if left.seen and left.since >= newest]
+        return grow(np.array(boxes, np.float64).reshape(-1, 4), CANDIDATE_MARGIN)
+
     def _has_new_leftover(self, view: ViewDetections, scores: NDArray[np.float32]) -> bool:
         state = self._cameras[view.camera]
         oldest = self._learned - LEFTOVER_ROUNDS
-        state.leftovers = [box for box in state.leftovers if box.round_index > oldest]
-        left = view.keypoints[(view.assigned < 0) & (scores >= LEFTOVER_SCORE)]
-        fresh = False
-        for keypoints in left:
-            box = keypoint_box(keypoints)
-            if any(overlap(box, known.box_px) > LEFTOVER_OVERLAP for known in state.leftovers):
-                continue
-            fresh = True
-            if len(state.leftovers) < MAX_LEFTOVERS:
-                state.leftovers.append(Box(box, self._learned))
-        return fresh
+        state.leftovers = [left for left in state.leftovers if left.since > oldest]
+        for left in state.leftovers:
+            left.seen = False
+        unknown = view.keypoints[(view.assigned < 0) & (scores >= LEFTOVER_SCORE)]
+        new = [self._is_new(state, keypoint_box(keypoints)) for keypoints in unknown]
+        return any(new)
+
+    def _is_new(self, state: CameraPlan, box_px: NDArray[np.float64]) -> bool:
+        """Whether a leftover is a new one; remembers it either way."""
+        for left in state.leftovers:
+            if overlap(box_px, left.box_px) > LEFTOVER_OVERLAP:
+                left.box_px, left.seen = box_px, True
+                return False
+        if len(state.leftovers) < MAX_LEFTOVERS:
+            state.leftovers.append(Leftover(box_px, self._learned))
+        return True
+
+
+def grow(boxes_px: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    """Widen boxes (N, 4) on each side by a part of their longer side."""
+    pad = margin * (boxes_px[:, 2:] - boxes_px[:, :2]).max(axis=1, keepdims=True, initial=0.0)
+    return np.hstack([boxes_px[:, :2] - pad, boxes_px[:, 2:] + pad])
 
 
 def keypoint_box(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:

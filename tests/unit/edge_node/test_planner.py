@@ -11,7 +11,14 @@ from accel import Snapshot
 from edge_node.frames import CameraFrame, ViewDetections
 from edge_node.inference import Detect, PoseRegion
 from edge_node.pictures import ArrayPicture
-from edge_node.planner import FIRST_ROUNDS, IDLE_EVERY, LEFTOVER_ROUNDS, Planner, PlanOptions
+from edge_node.planner import (
+    CANDIDATE_ROUNDS,
+    FIRST_ROUNDS,
+    IDLE_EVERY,
+    LEFTOVER_ROUNDS,
+    Planner,
+    PlanOptions,
+)
 from edge_node.posing import Expected
 from tipoff.errors import InvalidInputError
 
@@ -116,6 +123,29 @@ def test_somebody_new_in_one_camera_has_the_others_searched_but_not_again_and_ag
     game.play(leftovers={1: (1500.0, 300.0)})
     game.play()
     assert game.searched[-1] == [0, 2, 3]
+
+
+def test_somebody_unknown_goes_on_being_posed_for_some_rounds() -> None:
+    game = Game(PlanOptions(detect_every=1000))
+    for _ in range(5):
+        game.play()
+    posed = []
+    for _ in range(CANDIDATE_ROUNDS + 5):
+        game.play(leftovers={1: (300.0, 300.0)})
+        posed.append([len(game.planner.candidates_px(camera)) for camera in range(CAMERAS)])
+    assert posed[:CANDIDATE_ROUNDS] == [[0, 1, 0, 0]] * CANDIDATE_ROUNDS
+    assert posed[-1] == [0, 0, 0, 0]
+
+
+def test_somebody_who_got_a_track_or_went_is_no_candidate_any_more() -> None:
+    game = Game(PlanOptions(detect_every=1000))
+    game.play(leftovers={1: (300.0, 300.0)})
+    (box,) = game.planner.candidates_px(1)
+    assert box.tolist() == [300.0 - 36, 300.0 - 36, 400.0 + 36, 600.0 + 36]
+    known = left_view(1, (300.0, 300.0))
+    known.assigned[:] = 5
+    game.planner.learn([known], [np.array([0.9], np.float32)])
+    assert not len(game.planner.candidates_px(1))
 
 
 def test_a_doubtful_leftover_asks_nothing() -> None:
