@@ -107,7 +107,7 @@ def session_options(command: F) -> F:
 @click.option("--overlay/--no-overlay", default=True, help="Whether to draw overlay.mp4.")
 @json_option
 def track(out: Path, overlay: bool, as_json: bool, **given: Any) -> None:
-    r"""Track everybody in the videos of calibrated cameras.
+    """Track everybody in the videos of calibrated cameras.
 
     Writes into the folder --out: tracks.parquet (a row for each time, track and joint, with its
     covariance), summary.json, overlay.mp4 (all cameras side by side with the skeletons) and
@@ -119,7 +119,7 @@ def track(out: Path, overlay: bool, as_json: bool, **given: Any) -> None:
     \b
     $ tipoff track --rig rig.toml --out out/game cam1.mp4 cam2.mp4 cam3.mp4
     $ tipoff track --rig rig.toml --out out/game north=a.mp4 south=b.mp4 --area -14,-8,14,8
-    """
+    """  # noqa: D301 - click's own mark
     summary = run_track(read_session_options(given), out, overlay=overlay)
     if as_json:
         echo_json(summary)
@@ -175,7 +175,7 @@ def run_track(options: SessionOptions, out: Path, *, overlay: bool) -> dict[str,
 )
 @json_option
 def serve(**given: Any) -> None:
-    r"""Track the videos of calibrated cameras and stream the tracks to subscribers.
+    """Track the videos of calibrated cameras and stream the tracks to subscribers.
 
     The service is tipoff.v1.TrackingService on gRPC, with health and reflection; `tipoff watch`
     and `tipoff.Client` follow it.
@@ -183,7 +183,7 @@ def serve(**given: Any) -> None:
     \b
     $ tipoff serve --rig rig.toml cam1.mp4 cam2.mp4 cam3.mp4
     $ tipoff watch
-    """
+    """  # noqa: D301 - click's own mark
     from edge_node.serving import ServeOptions
     from edge_node.serving import serve as serve_session
 

@@ -70,6 +70,8 @@ class PoseOptions:
     """``multipose``, ``lightning``, ``thunder``, an added model, or ``mixed``."""
     crop_model: str = "lightning"
     """What ``mixed`` poses people with who stand alone."""
+    crop_px: int | None = None
+    """Longer side of the crop model's input; None for the published ones."""
     person_px: float = 190.0
     """About how tall the box of a region's tallest person becomes in its input."""
 
@@ -109,7 +111,7 @@ def pose_tasks(people: Expected, size_px: tuple[int, int], options: PoseOptions)
     if not visible:
         return []
     if options.model not in (REGIONS, MIXED):
-        return [crops_task(people.boxes_px, visible, options.model)]
+        return [crops_task(people.boxes_px, visible, options.model, options.crop_px)]
     groups = group_people(people.boxes_px, visible, size_px, options)
     alone: list[int] = []
     if options.model == MIXED:
@@ -117,7 +119,8 @@ def pose_tasks(people: Expected, size_px: tuple[int, int], options: PoseOptions)
         groups = [group for group in groups if group[0] not in alone or len(group) > 1]
     tasks: list[Task] = []
     if alone:
-        tasks.append(crops_task(people.boxes_px, alone, options.crop_model))
+        crop = crops_task(people.boxes_px, alone, options.crop_model, options.crop_px)
+        tasks.append(crop)
     return tasks + [region_task(people.boxes_px, group, size_px, options) for group in groups]
 
 
@@ -139,10 +142,12 @@ def is_alone(boxes_px: NDArray[np.float64], group: Sequence[int], others: Sequen
     return not bool(np.any(np.all(common > 0, axis=1)))
 
 
-def crops_task(boxes_px: NDArray[np.float64], people: Sequence[int], model: str) -> PoseCrops:
+def crops_task(
+    boxes_px: NDArray[np.float64], people: Sequence[int], model: str, crop_px: int | None
+) -> PoseCrops:
     """Plan to pose people one by one."""
     chosen = boxes_px[list(people)]
-    input_px = CROP_INPUT_PX.get(model, CROP_INPUT_DEFAULT_PX)
+    input_px = crop_px or CROP_INPUT_PX.get(model, CROP_INPUT_DEFAULT_PX)
     sides = (chosen[:, 2:] - chosen[:, :2]).max(axis=1) * CROP_MARGIN
     scale = step_scale(float(input_px / sides.min()))
     return PoseCrops(scale, chosen.astype(np.float32), model, tuple(people))

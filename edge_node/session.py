@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from edge_node.matching import match_videos
 from edge_node.pipeline import Pipeline, PipelineOptions, size_factor
 from edge_node.planner import PlanOptions
 from edge_node.posing import MIXED, REGIONS
-from tipoff.errors import NotFoundError
+from tipoff.errors import InvalidInputError, NotFoundError
 from triton_models.client import ClientOptions, InferenceClient
 from triton_models.weights.store import Store
 
@@ -156,6 +156,7 @@ def open_session(options: SessionOptions, report: Callable[[str], None]) -> Iter
     """
     rig, sources = open_videos(options)
     models = models_used(options.plan)
+    options = replace(options, plan=fit_crops(options.plan))
     with serving(options.triton, report) as address, connected(address) as client:
         inference = Inference(client, len(COCO17.joints), options.threshold)
         try:
@@ -216,12 +217,37 @@ def models_used(plan: PlanOptions) -> tuple[ModelUsed, ...]:
     Raises:
         ModelNotFoundError: one was never pulled or added; the message says how.
     """
-    names = [DETECTOR]
-    crops = plan.pose.crop_model if plan.pose.model == MIXED else plan.pose.model
-    if plan.closed_loop and crops != REGIONS:
-        names.append(CROP_MODELS.get(crops, crops))
+    crops = crop_model(plan)
+    names = [DETECTOR] if crops is None else [DETECTOR, crops]
     manifests = [Store().manifest(name) for name in names]
     return tuple(ModelUsed(m.name, m.sha256, m.licence) for m in manifests)
+
+
+def crop_model(plan: PlanOptions) -> str | None:
+    """Name the crop model of a plan as the weights store does; None where it has none."""
+    name = plan.pose.crop_model if plan.pose.model == MIXED else plan.pose.model
+    if not plan.closed_loop or name == REGIONS:
+        return None
+    return CROP_MODELS.get(name, name)
+
+
+def fit_crops(plan: PlanOptions) -> PlanOptions:
+    """Fit the crops to the input of a plan's crop model.
+
+    Raises:
+        InvalidInputError: the model reads whole frames.
+    """
+    name = crop_model(plan)
+    if name is None:
+        return plan
+    crop = Store().manifest(name).crop
+    if crop is None:
+        raise InvalidInputError(
+            f"{name} finds people in whole frames and poses nobody in a crop: give "
+            "--pose-model multipose, lightning, thunder, or a model of your own",
+            model=name,
+        )
+    return replace(plan, pose=replace(plan.pose, crop_px=max(crop.width_px, crop.height_px)))
 
 
 @contextmanager

@@ -165,7 +165,7 @@ def test_what_cannot_be_read_is_told_before_any_server_starts(clip: Path, tmp_pa
     broken = tmp_path / "cam04.mp4"
     broken.write_bytes(b"not a video")
     small = make_video(tmp_path, "wide-cam04", VideoSpec(width=96, height=64))
-    rig = str(clip / CALIBRATION)
+    rig, fourth = str(clip / CALIBRATION), str(clip / "cam04.mp4")
     cases: list[tuple[list[str], str, int]] = [
         (["--rig", rig, *good, str(broken)], "cannot be read as a video", 2),
         (["--rig", rig, *good, str(small)], "calibrated for 1088x1920", 2),
@@ -177,6 +177,8 @@ def test_what_cannot_be_read_is_told_before_any_server_starts(clip: Path, tmp_pa
         (["--rig", rig, "--start", "yesterday", *good], "--start", 2),
         (["--rig", rig, "--offset", "cam01", *good], "--offset", 2),
         (["--rig", rig, "--offset", "cam9=5", *good, str(broken)], "cam9", 3),
+        (["--rig", rig, "--pose-model", "nobodys", *good, fourth], "models add", 3),
+        (["--rig", rig, "--pose-model", "movenet-multipose", *good, fourth], "whole frames", 2),
     ]
     for given, said, code in cases:
         began = time.monotonic()
