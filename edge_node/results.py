@@ -72,6 +72,9 @@ class ResultFiles:
         summary = self.summary(result)
         for path in self._written:
             files.finish(path)
+        if self._overlay is None:
+            # One of an earlier run would be taken for this one's.
+            (self.out / OVERLAY).unlink(missing_ok=True)
         with files.whole(self.out / SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", "utf-8")
         poster = self._overlay.poster if self._overlay is not None else None
