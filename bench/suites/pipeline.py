@@ -20,6 +20,7 @@ from bench.report import Report
 from edge_node.demo import CALIBRATION, CAMERAS, CLIPS, fetch_clips
 from edge_node.planner import PlanOptions
 from edge_node.posing import PoseOptions
+from tipoff.console import configure_logging
 from tipoff.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def run(config: BenchConfig) -> Report:
     from triton_models.client import InferenceClient
     from triton_models.server import TritonServer
 
+    configure_logging()  # warnings of the pipeline go to stderr, as in its own commands
     suite = config.suite
     assert isinstance(suite, Config)
     report = Report("pipeline", notes=list(NOTES))
