@@ -24,6 +24,10 @@ COVERED_VIEWS = 3
 """Cameras that have a reported person in view, where the rig has more than these."""
 
 
+KNOWN_SHARE = 0.25
+"""Part of the joints that has to be known before a track counts as in or out."""
+
+
 class Area(Protocol):
     """A part of the world."""
 
@@ -106,7 +110,7 @@ def default_area(rig: Rig) -> Area:
 
 
 class Membership:
-    """Who belongs to an area: everybody from when they are first in it, to the end of their track.
+    """Who belongs to an area: from when most of their joints are first in it, to their track's end.
 
     Args:
         area: The area.
@@ -123,16 +127,17 @@ class Membership:
         return frozenset(self._outside)
 
     def update(self, snapshot: Snapshot) -> None:
-        """Take in where everybody is; call it in order of time."""
-        if not len(snapshot.ids):
-            return
+        """Take in where everybody is; call it in order of time.
+
+        Who is known by a few joints only is neither in nor out: such joints may lie anywhere.
+        """
         joints = snapshot.joints_m
         known = np.isfinite(joints).all(axis=-1)
-        weights = known / np.maximum(known.sum(axis=1, keepdims=True), 1)
-        centres = np.einsum("tj,tjk->tk", weights, np.nan_to_num(joints))
-        inside = self._area.holds(centres) & np.any(known, axis=1)
-        self._members.update(int(i) for i in snapshot.ids[inside])
-        self._outside.update(int(i) for i in snapshot.ids[~inside])
+        held = self._area.holds(joints.reshape(-1, 3)).reshape(known.shape) & known
+        decided = known.sum(axis=1) >= KNOWN_SHARE * known.shape[1]
+        inside = 2 * held.sum(axis=1) > known.sum(axis=1)
+        self._members.update(int(i) for i in snapshot.ids[decided & inside])
+        self._outside.update(int(i) for i in snapshot.ids[decided & ~inside])
         self._outside -= self._members
 
     def of(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 REQUEST_PX = 6000
 """What a request costs beside its input, in pixels of input."""
-SLIVER = 0.25
+SLIVER = 0.35
 """Part of a stride by which a region may be smaller than its boxes, whose margin is wider."""
 SCALES_PER_OCTAVE = 4
 """Scales between a frame and one of half its size."""

@@ -68,12 +68,27 @@ def test_nobody_is_no_error() -> None:
     assert not len(members.select(at(ids=())).ids)
 
 
-def test_a_track_of_which_nothing_is_known_is_not_inside() -> None:
+def test_a_track_of_which_nothing_is_known_is_neither_in_nor_out() -> None:
     unknown = at((0.0, 0.0), ids=(1,))
     unknown.joints_m[:] = np.nan
     members = Membership(Everywhere())
     members.update(unknown)
+    assert members.outside == set()
+    assert not len(members.select(unknown).ids)
+
+
+def test_a_few_joints_decide_nothing_and_a_stray_one_does_not_count() -> None:
+    members = Membership(Rectangle(-1.0, -1.0, 1.0, 1.0))
+    few = at((0.0, 0.0), ids=(1,))
+    few.joints_m[:, 4:] = np.nan
+    members.update(few)
+    assert not len(members.select(few).ids)
+    stray = at((5.0, 5.0), ids=(1,))
+    stray.joints_m[:, 0] = 0.0
+    members.update(stray)
     assert members.outside == {1}
+    members.update(at((0.5, 0.5), ids=(1,)))
+    assert members.outside == set()
 
 
 def test_people_outside_are_not_posed_and_unknown_ones_are() -> None:
