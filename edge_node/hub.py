@@ -64,6 +64,8 @@ class SessionEnd:
 class Hub:
     """A sink that numbers, encodes and holds snapshots. Any thread may call any method."""
 
+    stage = "hub"
+
     def __init__(
         self,
         description: SessionDescription,
