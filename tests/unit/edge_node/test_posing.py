@@ -9,6 +9,7 @@ from edge_node.inference import STRIDE_PX, Found, PoseCrops, PoseRegion
 from edge_node.posing import (
     MIXED,
     SCALES_PER_OCTAVE,
+    SLIVER,
     Expected,
     PoseOptions,
     detect_task,
@@ -59,7 +60,7 @@ def test_regions_lie_on_the_grid_at_fixed_scales_and_hold_their_people() -> None
             round(np.log2(task.scale) * SCALES_PER_OCTAVE)
         )
         x0, y0, x1, y1 = np.array(task.region_px) / task.scale
-        slack = 0.3 * STRIDE_PX / task.scale
+        slack = 1.01 * SLIVER * STRIDE_PX / task.scale
         assert x0 <= box[0] + slack
         assert y0 <= box[1] + slack
         assert x1 >= min(box[2], SIZE[0]) - slack
