@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from edge_node.colours import track_colour
+from edge_node.sizes import size_factor
 from tipoff.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -136,9 +137,14 @@ class OverlaySink:
         self._container.close()
 
     def _take(self, frame: CameraFrame) -> None:
-        panel = self._panels[frame.camera]
-        picture = np.empty((panel.height_px, panel.width_px, 3), np.uint8)
-        frame.image.rgb_into(picture)
+        panel, calibrated = self._panels[frame.camera], self._rig.size[frame.camera]
+        size = (frame.image.width_px, frame.image.height_px)
+        # What was cut off at the right or bottom stays dark, so that the rest is where it belongs.
+        shown = np.array(size) * size_factor(frame.name, size, calibrated) / calibrated
+        columns = max(1, round(panel.width_px * min(1.0, float(shown[0]))))
+        rows = max(1, round(panel.height_px * min(1.0, float(shown[1]))))
+        picture = np.full((panel.height_px, panel.width_px, 3), BACKGROUND, np.uint8)
+        frame.image.rgb_into(picture[:rows, :columns])
         self._pictures[frame.camera] = picture
 
     def _draw_tracks(self, picture: NDArray[np.uint8], camera: int, snapshot: Snapshot) -> None:

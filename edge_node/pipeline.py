@@ -20,11 +20,11 @@ import numpy as np
 
 from edge_node.area import Everywhere, Membership
 from edge_node.capture import CaptureThread, rounds
-from edge_node.errors import FrameSizeError
 from edge_node.frames import CameraHealth, CameraState, TrackedFrame, ViewDetections
 from edge_node.inference import Found
 from edge_node.planner import Planner, PlanOptions
 from edge_node.posing import Expected, sift
+from edge_node.sizes import size_factor
 from edge_node.workers import SinkThreads
 
 if TYPE_CHECKING:
@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 
 PLAN_LAG_ROUNDS = 2
 """Rounds in flight: a round is planned with what is known of the one this many before it."""
-SIZE_SLACK = 0.02
-"""A picture that differs from its calibration by less than this was cut; it is used as it is."""
-ASPECT_SLACK = 0.005
-"""A picture whose sides differ from its calibration's by one factor, to this, was scaled."""
-
 OVER = (CameraState.ENDED, CameraState.FAILED)
 
 
@@ -342,28 +337,3 @@ class Pipeline:
                 frame.name, size, self._rig.size[frame.camera]
             )
         return self._factors[frame.camera]
-
-
-def size_factor(
-    name: str, picture_px: tuple[int, int], calibrated_px: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Give the calibration's pixels for a pixel of the picture, along x and y.
-
-    A picture of nearly the calibrated size has lost some columns or rows at its right or bottom,
-    as encoders cut them: 1. One of the same shape was scaled: its factor.
-
-    Raises:
-        FrameSizeError: it is neither.
-    """
-    ratio = np.asarray(calibrated_px, np.float64) / np.asarray(picture_px, np.float64)
-    if (np.abs(ratio - 1.0) <= SIZE_SLACK).all():
-        return np.ones(2)
-    if abs(ratio[0] / ratio[1] - 1.0) <= ASPECT_SLACK:
-        return ratio
-    width, height = (int(side) for side in calibrated_px)
-    raise FrameSizeError(
-        f"camera {name} is calibrated for {width}x{height} px and its video has "
-        f"{picture_px[0]}x{picture_px[1]}: give the video that the calibration was made for, or a "
-        "scaled copy of it",
-        camera=name,
-    )

@@ -22,9 +22,10 @@ from edge_node.capture import FileSource
 from edge_node.clock import RecordingClock
 from edge_node.inference import WORKERS, Inference
 from edge_node.matching import match_videos
-from edge_node.pipeline import Pipeline, PipelineOptions, size_factor
+from edge_node.pipeline import Pipeline, PipelineOptions
 from edge_node.planner import PlanOptions
 from edge_node.posing import MIXED, REGIONS
+from edge_node.sizes import size_factor
 from tipoff.errors import InvalidInputError, NotFoundError
 from triton_models.client import ClientOptions, InferenceClient
 from triton_models.weights.store import Store

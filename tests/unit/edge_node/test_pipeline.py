@@ -15,8 +15,9 @@ from edge_node.capture import Source
 from edge_node.errors import FrameSizeError, SinkError
 from edge_node.frames import CameraState, Sink, TrackedFrame
 from edge_node.inference import Detect
-from edge_node.pipeline import Pipeline, PipelineOptions, size_factor
+from edge_node.pipeline import Pipeline, PipelineOptions
 from edge_node.planner import PlanOptions
+from edge_node.sizes import size_factor
 from tests.support.pipelines import PERIOD_NS, Kept, WalkerInference, Walkers, WalkerSource
 from tipoff.errors import UnavailableError
 
