@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 DETECT_EVERY = 30
+REST_EVERY = 4
 INPUT_PX = 512
 
 
@@ -52,11 +53,12 @@ def session_options(command: F) -> F:
             "mixed, or a model of your own (`tipoff models add`).",
         ),
         click.option(
-            "--pose-every",
-            type=click.IntRange(min=1),
-            default=1,
+            "--rest-every",
+            type=click.IntRange(min=0),
+            default=REST_EVERY,
             show_default=True,
-            help="Pose each camera's people every N frames, the cameras taking turns.",
+            help="Pose nobody in every N-th frame of a camera, the cameras taking turns; 0 poses "
+            "them always.",
         ),
         click.option(
             "--input-size",
@@ -200,7 +202,7 @@ def read_session_options(given: dict[str, Any]) -> SessionOptions:
 
     plan = PlanOptions(
         detect_every=given["detect_every"],
-        pose_every=given["pose_every"],
+        rest_every=given["rest_every"],
         input_px=given["input_size"],
         pose=PoseOptions(model=given["pose_model"]),
     )

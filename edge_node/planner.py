@@ -1,8 +1,9 @@
 """The closed loop: which requests to make about each camera frame.
 
 Everybody is looked for rarely (*detect*), and otherwise only the tracker's people are posed where
-it predicts them (*pose*). A plan depends on the frames before it and on what the tracker made of
-them, never on how long anything took, so the same recordings are always asked the same questions.
+it predicts them (*pose*), by most of the cameras at a time. A plan depends on the frames before it
+and on what the tracker made of them, never on how long anything took, so the same recordings are
+always asked the same questions.
 
 A whole frame is searched
 - in every camera's first rounds, and every few rounds while nobody is tracked,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from edge_node.inference import Task
     from edge_node.posing import Expected
 
+RESTING_CAMERAS = 4
+"""Cameras rest in rigs of at least so many."""
 IDLE_EVERY = 5
 """While nobody is tracked, all cameras are searched every so many rounds."""
 FIRST_ROUNDS = 2
@@ -60,8 +63,9 @@ class PlanOptions:
 
     detect_every: int = 30
     """A camera is searched as a whole every so many of its frames; 1 turns the closed loop off."""
-    pose_every: int = 1
-    """A camera's people are posed every so many of its frames, the cameras taking turns."""
+    rest_every: int = 4
+    """A camera's people are not posed in every so many of its frames, the cameras taking turns, so
+    that each time has most of the views; 0 poses them always. Rigs of few cameras never rest."""
     input_px: int = 512
     """Longer side of the detector's input, a multiple of 32."""
     pose: PoseOptions = field(default_factory=PoseOptions)
@@ -69,8 +73,10 @@ class PlanOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        if self.detect_every < 1 or self.pose_every < 1:
-            raise InvalidInputError("detect_every and pose_every count frames: give 1 or more")
+        if self.detect_every < 1:
+            raise InvalidInputError("detect_every counts frames: give 1 or more")
+        if self.rest_every < 0 or self.rest_every == 1:
+            raise InvalidInputError("rest_every counts frames: give 2 or more, or 0 for never")
         if self.input_px < STRIDE_PX or self.input_px % STRIDE_PX:
             raise InvalidInputError(
                 f"the detector's input is {self.input_px} px: give a multiple of {STRIDE_PX}"
@@ -117,6 +123,7 @@ class Planner:
     def __init__(self, cameras: int, options: PlanOptions) -> None:
         self._options = options
         self._cameras = [CameraPlan() for _ in range(cameras)]
+        self._rest_every = options.rest_every if cameras >= RESTING_CAMERAS else 0
         self._round = 0
         self._learned = 0
         self._tracked: frozenset[int] = frozenset()
@@ -144,13 +151,13 @@ class Planner:
         options, state = self._options, self._cameras[frame.camera]
         turn = frame.camera * options.detect_every // len(self._cameras)
         due = (state.frames + turn) % options.detect_every == 0
-        posing = (state.frames + frame.camera) % options.pose_every == 0
+        resting = self._rest_every and (state.frames + frame.camera) % self._rest_every == 0
         state.frames += 1
         size = (frame.image.width_px, frame.image.height_px)
         if everywhere or due or state.search:
             state.search = False
             return [detect_task(size, options.input_px)]
-        return pose_tasks(people, size, options.pose) if posing else []
+        return [] if resting else pose_tasks(people, size, options.pose)
 
     def learn(self, views: Sequence[ViewDetections], scores: Sequence[NDArray[np.float32]]) -> None:
         """Take in what the tracker made of a round; call it once a round, in order.

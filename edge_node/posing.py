@@ -72,7 +72,7 @@ class PoseOptions:
     """What ``mixed`` poses people with who stand alone."""
     crop_px: int | None = None
     """Longer side of the crop model's input; None for the published ones."""
-    person_px: float = 190.0
+    person_px: float = 205.0
     """About how tall the box of a region's tallest person becomes in its input."""
 
 

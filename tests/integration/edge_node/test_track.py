@@ -173,6 +173,7 @@ def test_what_cannot_be_read_is_told_before_any_server_starts(clip: Path, tmp_pa
         (["--rig", str(tmp_path / "no.toml"), *good], "does not exist", 2),
         (["--rig", rig, "--detect-every", "0", *good], "--detect-every", 2),
         (["--rig", rig, "--input-size", "500", *good], "multiple of 32", 2),
+        (["--rig", rig, "--rest-every", "1", *good], "rest_every", 2),
         (["--rig", rig, "--area", "1,2", *good], "--area", 2),
         (["--rig", rig, "--start", "yesterday", *good], "--start", 2),
         (["--rig", rig, "--offset", "cam01", *good], "--offset", 2),

@@ -93,7 +93,8 @@ def questions(inference: WalkerInference) -> list[str]:
 
 def test_cameras_out_of_step_are_measured_at_their_own_times() -> None:
     shifts = (0, 3_000_000, 9_000_000, 14_000_000)
-    kept, _, _ = run(sources=sources_of(30, shifts))
+    options = PipelineOptions(plan=PlanOptions(rest_every=0))
+    kept, _, _ = run(sources=sources_of(30, shifts), options=options)
     frame = kept.frames[-1]
     assert [view.capture_time_ns - 29 * PERIOD_NS for view in frame.views] == list(shifts)
     assert all(view.snapshot.time_ns == view.capture_time_ns for view in frame.views)
@@ -129,7 +130,7 @@ def test_people_outside_the_area_are_neither_reported_nor_posed() -> None:
 
 
 def test_posing_in_turns_still_tracks_everybody() -> None:
-    options = PipelineOptions(plan=PlanOptions(pose_every=2))
+    options = PipelineOptions(plan=PlanOptions(rest_every=2))
     kept, inference, _ = run(options=options)
     assert {tuple(frame.snapshot.ids) for frame in kept.frames} == {(1, 2, 3)}
     assert len(inference.asked) < 110
