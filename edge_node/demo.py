@@ -320,6 +320,8 @@ def stop_on_terminate() -> None:
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, unwind)
+        # A shell starts background jobs deaf to SIGINT, and what they start inherits that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if __name__ == "__main__":
