@@ -177,7 +177,7 @@ def run_track(options: SessionOptions, out: Path, *, overlay: bool) -> dict[str,
 )
 @json_option
 def serve(**given: Any) -> None:
-    """Track the videos of calibrated cameras and stream the tracks to subscribers.
+    """Track videos and stream the tracks to subscribers.
 
     The service is tipoff.v1.TrackingService on gRPC, with health and reflection; `tipoff watch`
     and `tipoff.Client` follow it.
