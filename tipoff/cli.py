@@ -32,7 +32,7 @@ SECTIONS = {
 EXAMPLES = {
     "track": "tipoff track --rig rig.toml --out out/game cam1.mp4 cam2.mp4",
     "serve": "tipoff serve --rig rig.toml cam1.mp4 cam2.mp4",
-    "watch": "tipoff watch localhost:50051",
+    "watch": "tipoff watch localhost:7400",
     "rig": "tipoff rig show rig.toml",
     "models": "tipoff models pull",
     "triton": "tipoff triton up",
