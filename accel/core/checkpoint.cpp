@@ -294,6 +294,7 @@ std::unique_ptr<Tracker> Tracker::restore(Rig rig, const std::uint8_t* bytes, st
     }
     archive_stats(r, t.stats_);
     require(r.left() == 0, "a length");
+    t.process();
     return tracker;
   } catch (const BadArchive& e) {
     throw BadCheckpoint(std::string("the checkpoint is damaged: ") + e.what() +
