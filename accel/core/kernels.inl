@@ -504,8 +504,10 @@ void box(const BoxArgs& a, Boxed& out) {
   for (long b = 0; b < a.joints; b += 8) {
     for (int p = 0; p < kParts; ++p) {
       const long i = b + p * W;
-      vm own;
-      for (int w = 0; w < W; ++w) own[w] = i + w < a.joints ? -1 : 0;
+      vm own = all(0.0) <= all(0.0);
+      if (i + W > a.joints) {
+        for (int w = 0; w < W; ++w) own[w] = i + w < a.joints ? -1 : 0;
+      }
       const vd d = load(a.depth + i);
       const vd u = load(a.u + i);
       const vd v = load(a.v + i);
@@ -708,7 +710,7 @@ TIPOFF_INLINE S3 scaled(vd w, const S3& a) {
 // The robust maximum a posteriori point of every joint over all its views, linearised at the
 // prediction: a prediction is near enough that the camera bends by hundredths of a pixel between.
 void solve(const SolveArgs& a) {
-  constexpr int kSteps = 3;
+  constexpr int kSteps = 2;
   const long s = a.image_stride;
   const long o = a.solution_stride;
   Term terms[64];

@@ -59,7 +59,14 @@ class Update {
     for (const int row : {kZu, kZv, kInv, kSure}) {
       std::fill_n(w.view.row(static_cast<std::size_t>(row)), w.view.stride(), 0.0);
     }
-    const std::size_t bytes = setup_.joints * sizeof(double);
+    const double* __restrict u = frame.keypoints.row(0);
+    const double* __restrict v = frame.keypoints.row(1);
+    const double* __restrict confidence = frame.keypoints.row(2);
+    const double* __restrict information = w.noise.row(1);
+    double* __restrict zu = w.view.row(kZu);
+    double* __restrict zv = w.view.row(kZv);
+    double* __restrict inv = w.view.row(kInv);
+    double* __restrict sure = w.view.row(kSure);
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
       const int n = w.detection_of[k];
       if (n < 0) continue;
@@ -69,10 +76,12 @@ class Update {
         gather_mirrored(w, first, lane);
         continue;
       }
-      std::memcpy(w.view.row(kZu) + lane, frame.keypoints.row(0) + first, bytes);
-      std::memcpy(w.view.row(kZv) + lane, frame.keypoints.row(1) + first, bytes);
-      std::memcpy(w.view.row(kInv) + lane, w.noise.row(1) + first, bytes);
-      std::memcpy(w.view.row(kSure) + lane, frame.keypoints.row(2) + first, bytes);
+      for (std::size_t j = 0; j < setup_.joints; ++j) {
+        zu[lane + j] = u[first + j];
+        zv[lane + j] = v[first + j];
+        inv[lane + j] = information[first + j];
+        sure[lane + j] = confidence[first + j];
+      }
     }
   }
 
