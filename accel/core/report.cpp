@@ -12,6 +12,12 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 // How well a learned limb length is believed, and after how many sights of it.
 constexpr double kLimbStd_m = 0.01;
 constexpr double kLimbSights = 15.0;
+// Part of a limb's information that is new: what errs at one of its joints often errs at both.
+constexpr double kLimbNews = 0.85;
+// What smoothing leaves of a covariance: accelerations are less white than the model has them,
+// those of limbs least, so that what came after tells more than it allows for.
+constexpr double kSmoothedTrunk = 0.99;
+constexpr double kSmoothedLimb = 0.88;
 // A view counts as long as its camera is not late by more than this many intervals.
 constexpr double kViewIntervals = 1.5;
 // Margin around the joints, as a part of the body's size in the image; joints are not the skin.
@@ -36,8 +42,8 @@ void constrain(Body& body, std::size_t a, std::size_t b, double length_m) {
   const double gain = (length_m - now) * s;
   body.points[a] = body.points[a] - gain * pa;
   body.points[b] = body.points[b] + gain * pb;
-  body.covariances[a].add_outer(pa, -s);
-  body.covariances[b].add_outer(pb, -s);
+  body.covariances[a].add_outer(pa, -kLimbNews * s);
+  body.covariances[b].add_outer(pb, -kLimbNews * s);
 }
 
 void constrain_limbs(const TracksAt& at, const Setup& setup, std::size_t k, Body& body) {
@@ -52,6 +58,13 @@ void constrain_limbs(const TracksAt& at, const Setup& setup, std::size_t k, Body
     const auto& [a, b] = setup.options.skeleton.limbs[l];
     constrain(body, static_cast<std::size_t>(a), static_cast<std::size_t>(b),
               at.limbs->at(kLength, lane));
+  }
+}
+
+void temper(const Setup& setup, Body& body) {
+  for (std::size_t j = 0; j < setup.joints; ++j) {
+    const double part = setup.kinds[j] == 0 ? kSmoothedTrunk : kSmoothedLimb;
+    body.covariances[j] = part * body.covariances[j];
   }
 }
 
@@ -99,6 +112,7 @@ void report_tracks(const TracksAt& at, const Setup& setup, Snapshot& out) {
   Body body;
   for (const std::size_t k : chosen) {
     constrain_limbs(at, setup, k, body);
+    if (at.smoothed) temper(setup, body);
     const std::size_t first = out.points.size();
     bool any = false;
     for (std::size_t j = 0; j < joints; ++j) {

@@ -18,6 +18,7 @@ struct TracksAt {
   const std::vector<std::uint64_t>* supports = nullptr;
   const Lanes* limbs = nullptr;
   std::uint64_t live = 0;  // cameras that are not late
+  bool smoothed = false;   // by what came after
 };
 
 // The tracks that are told at a time, in the order of their identities: confirmed and seen lately.

@@ -214,7 +214,7 @@ TracksAt Tracker::smooth_tracks(std::int64_t time_ns, std::int64_t until_ns) {
                                      [&](const State* s) { return s->time_ns <= time_ns; });
     live = live_cameras(**newest, setup_.rig.cameras.size());
   }
-  return {time_ns, &moment_.tracks, &moment_.joints, &moment_.supports, &moment_.limbs, live};
+  return {time_ns, &moment_.tracks, &moment_.joints, &moment_.supports, &moment_.limbs, live, true};
 }
 
 Snapshot Tracker::snapshot(std::int64_t time_ns) {

@@ -24,7 +24,19 @@ constexpr std::int64_t kLessonEvery = 4;
 
 // How fast liveliness follows, s, how far one step may push it, and its bounds.
 constexpr double kLivelyMemory_s = 1.0;
-constexpr double kLivelyCap = 9.0;
+constexpr double kLivelyCap = 25.0;
+// What the moves are taken for, relative to what the covariances lost: acceleration lasts longer
+// than a step, so that moves by the views of one frame-set, worked in apart, tell it several times.
+constexpr double kLivelyGoal = 0.95;
+constexpr double kLivelyApart = 0.5;
+// A joint's own liveliness beside its kind's: how fast it follows, how fast it fades, 1/s.
+constexpr double kOwnGain_per_s = 6.0;
+constexpr double kOwnFade_per_s = 0.3;
+constexpr double kOwnCap = 4.0;
+constexpr double kOwnLeast = 0.1;
+constexpr double kOwnMost = 10.0;
+// Joints with more outliers than this teach nothing.
+constexpr double kMostOutliers = 3.0;
 constexpr double kLeastLively = 0.05;
 constexpr double kMostLively = 20.0;
 constexpr std::int64_t kLivelyAge_ns = 300'000'000;
@@ -242,6 +254,7 @@ class Update {
       apply[lane] = at(kCount, lane) >= 1.0 && at(kInliers, lane) >= 0.0 ? 1.0 : 0.0;
     }
     for (std::size_t i = lanes_; i < padded(lanes_); ++i) apply[i] = 0.0;
+    discount();
     teaching_ = !state_.noise.settled() || state_.steps % kLessonEvery == 0;
     ConditionArgs args{};
     args.state = state_.joints.data();
@@ -258,6 +271,16 @@ class Update {
     args.gained[0] = scratch_.rows.row(1);
     args.gained[1] = scratch_.rows.row(2);
     setup_.kernels->condition(args);
+  }
+
+  // Views that contradict each other make a point less sure than the agreeing ones alone would say:
+  // their information counts by the square of the part that agrees.
+  void discount() {
+    for (std::size_t lane = 0; lane < lanes_; ++lane) {
+      const double part = at(kInliers, lane) / at(kCount, lane);
+      if (!(at(kCount, lane) >= 1.0) || !(part >= 0.0) || part >= 1.0) continue;
+      for (std::size_t r = kInfo; r < kInfo + 6; ++r) scratch_.solution.at(r, lane) *= part * part;
+    }
   }
 
   void note_support() {
@@ -307,6 +330,9 @@ class Update {
   // assumed.
   void learn_liveliness() {
     if (!(dt_s_ > 0.0)) return;
+    const double apart =
+        1.0 - static_cast<double>(frames_) / static_cast<double>(setup_.rig.cameras.size());
+    const double goal = kLivelyGoal * (1.0 - kLivelyApart * apart);
     std::array<double, Liveliness::kKinds> moved{};
     std::array<double, Liveliness::kKinds> expected{};
     const double* move2 = scratch_.rows.row(1);
@@ -316,8 +342,10 @@ class Update {
       if (!track.confirmed() || state_.time_ns - track.born_ns < kLivelyAge_ns) continue;
       for (std::size_t j = 0; j < setup_.joints; ++j) {
         const std::size_t lane = k * setup_.joints + j;
-        if (at(kCount, lane) < 1.0 || at(kInliers, lane) < at(kCount, lane)) continue;
+        if (at(kCount, lane) < 1.0 || at(kInliers, lane) + kMostOutliers < at(kCount, lane))
+          continue;
         if (!(lost[lane] > 0.0) || state_.joints.at(kFresh, lane) > 0.0) continue;
+        follow(state_.joints.at(kLevel, lane), move2[lane] / lost[lane]);
         const auto kind = static_cast<std::size_t>(setup_.kinds[j]);
         moved[kind] += std::min(move2[lane], kLivelyCap * lost[lane]);
         expected[kind] += lost[lane];
@@ -326,10 +354,17 @@ class Update {
     const double rate = std::min(dt_s_ / kLivelyMemory_s, 0.2);
     for (std::size_t kind = 0; kind < moved.size(); ++kind) {
       if (!(expected[kind] > 0.0)) continue;
-      const double ratio = std::clamp(moved[kind] / expected[kind], 0.25, 4.0);
+      const double ratio = std::clamp(goal * moved[kind] / expected[kind], 0.25, 4.0);
       double& factor = state_.liveliness.factor[kind];
       factor = std::clamp(factor * (1.0 + rate * (ratio - 1.0)), kLeastLively, kMostLively);
     }
+  }
+
+  // A joint's own level, by the same reasoning.
+  void follow(double& level, double ratio) const {
+    level *= 1.0 + std::min(kOwnGain_per_s * dt_s_, 0.3) * (std::min(ratio, kOwnCap) - 1.0);
+    level += std::min(kOwnFade_per_s * dt_s_, 0.3) * (1.0 - level);
+    level = std::clamp(level, kOwnLeast, kOwnMost);
   }
 
   State& state_;
