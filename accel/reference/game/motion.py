@@ -70,9 +70,9 @@ def improved(
     """A density S of higher likelihood, from what the smoother found of the noise.
 
     With r the smoother's adjoint and N its covariance, the likelihood's slope in S is
-    (found - expected) / 2, where found = sum r r^T and expected = sum N. The step solves
-    S' expected S' = S found S: the fixed point of a minorant of the likelihood, so that it never
-    falls (Hunter and Lange, A Tutorial on MM Algorithms, 2004), by the geometric mean of matrices.
+    (found - expected) / 2, where found = sum r r^T and expected = sum N. The maximum of a minorant
+    of the likelihood solves M expected M = S found S (Hunter and Lange, A Tutorial on MM
+    Algorithms, 2004): a geometric mean of matrices. M is what is given back.
 
     Args:
         density: S (n, n).

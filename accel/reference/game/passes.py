@@ -15,6 +15,9 @@ from accel.reference.game.views import Image, Lens, image, normal_equations, spr
 
 SLICE = 32
 """Steps whose views are looked at together: enough to fill a register, few enough for a cache."""
+HEAT_PRIOR = 10.0
+"""Degrees of freedom by which a body is held to be as lively as on average."""
+HEAT_LEAST, HEAT_MOST = 0.05, 20.0
 FLIP_GAIN = 12.0
 """A detection is taken mirrored where that explains it better by this many variances."""
 
@@ -51,6 +54,8 @@ class Knowledge:
     """Of the joints together; density (J, J)."""
     limbs: Limbs
     """Lengths (B, L) of the bodies in the stretch."""
+    heat_steps: int
+    """Steps before and after over which liveliness is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class State:
     """(K, B, J, 3) m/s."""
     covariance: Array
     """(K, B, J, 3, 3) m^2 of the positions; zeros before the first pass."""
+    heat: Array
+    """(K, B) by what factor a body's motion is livelier than on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,8 @@ def first_state(lens: Lens, stretch: Stretch) -> State:
     found, good = xp.concat(points, axis=0), xp.concat(goods, axis=0)
     position = filled(xp, found, good)
     nothing = xp.zeros((*position.shape, 3), dtype=xp.float64)
-    return State(position, xp.zeros(position.shape, dtype=xp.float64), nothing)
+    heat = xp.ones(position.shape[:2], dtype=xp.float64)
+    return State(position, xp.zeros(position.shape, dtype=xp.float64), nothing, heat)
 
 
 def one_pass(
@@ -134,6 +142,7 @@ def one_pass(
             information=looked.information,
             vector=looked.vector,
             start_m=state.position,
+            heat=state.heat,
             coupling=limb_evidence(xp, known.limbs, state.position),
         )
         found = smooth(xp, evidence, known.body, plan.learn)
@@ -145,6 +154,7 @@ def one_pass(
             information=xp.reshape(looked.information, (*flat, 1, 3, 3)),
             vector=xp.reshape(looked.vector, (*flat, 1, 3)),
             start_m=xp.reshape(state.position, (*flat, 1, 3)),
+            heat=_each(xp, state.heat, joints),
         )
         density = xp.broadcast_to(known.alone.density[None, ...], (batch, joints, 1, 1))
         each = replace(known.alone, density=xp.reshape(density, (batch * joints, 1, 1)))
@@ -154,8 +164,28 @@ def one_pass(
         position=xp.reshape(found.states[0], shape),
         velocity=xp.reshape(found.states[1], shape),
         covariance=xp.reshape(found.covariance, (*shape, 3)),
+        heat=_heat(xp, state.heat, found, known.heat_steps),
     )
     return Passed(new, looked.views, found, looked.residual, looked.share)
+
+
+def _heat(xp: Any, heat: Array, found: Smoothed, reach: int) -> Array:
+    """How lively each body is around each step, from what the smoother found of its noise."""
+    told, expected = (
+        _around(xp, xp.sum(xp.reshape(x, (*heat.shape, -1)), axis=-1), reach)
+        for x in (found.heat_found, found.heat_expected)
+    )
+    expected = xp.where(expected > 0, expected, 0.0)
+    ratio = xp.sqrt((told + HEAT_PRIOR) / (expected + HEAT_PRIOR))
+    return xp.clip(heat * ratio, HEAT_LEAST, HEAT_MOST)
+
+
+def _around(xp: Any, values: Array, reach: int) -> Array:
+    """Sums over the steps within `reach` of each."""
+    steps = values.shape[0]
+    margin = xp.zeros((reach, *values.shape[1:]), dtype=xp.float64)
+    wide = xp.concat((margin, values, margin), axis=0)
+    return sum(wide[k : k + steps, ...] for k in range(2 * reach + 1))
 
 
 def look(

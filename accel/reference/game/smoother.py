@@ -37,6 +37,8 @@ class Evidence:
     """(K, B, n, 3) information times the position seen, 1/m."""
     start_m: Array
     """(K, B, n, 3) where a body would begin anew."""
+    heat: Array
+    """(K, B) by what factor a body's noise differs on the way to a step."""
     coupling: Coupling | None = None
     """What binds the joints of a body at a step, such as the lengths of limbs."""
 
@@ -53,6 +55,10 @@ class Smoothed:
     """(B, n, n) sum over steps of r r^T, weighed by T(dt); zeros unless asked for."""
     expected: Array
     """(B, n, n) the same of N."""
+    heat_found: Array
+    """(K, B) r^T Q r, with Q the noise on the way to a step: how much noise there was."""
+    heat_expected: Array
+    """(K, B) tr(Q N): what that is on average where the noise is right."""
 
 
 @dataclass(slots=True)
@@ -85,6 +91,7 @@ def smooth(xp: Any, evidence: Evidence, motion: Motion, learn: bool = False) -> 
     found = expected = xp.zeros((batch, joints, joints), dtype=xp.float64)
     adjoints: list[list[Array]] = [[]] * steps
     covariances: list[Array] = [r[0]] * steps
+    heats = [(xp.zeros(batch, dtype=xp.float64),) * 2] * steps
     for k in range(steps - 1, -1, -1):
         r, n, covariances[k] = flow.backward(kept[k], r, n)
         adjoints[k] = r
@@ -92,6 +99,7 @@ def smooth(xp: Any, evidence: Evidence, motion: Motion, learn: bool = False) -> 
             if learn:
                 found = found + flow.found(k, r)
                 expected = expected + flow.expected(k, n)
+            heats[k] = flow.heat(k, r, n)
             r, n = flow.back_in_time(k, r, n)
     states = flow.states(first_mean, first_cov, adjoints)
     return Smoothed(
@@ -99,6 +107,8 @@ def smooth(xp: Any, evidence: Evidence, motion: Motion, learn: bool = False) -> 
         covariance=xp.stack(covariances, axis=0),
         found=found,
         expected=expected,
+        heat_found=xp.stack([h[0] for h in heats], axis=0),
+        heat_expected=xp.stack([h[1] for h in heats], axis=0),
     )
 
 
@@ -117,23 +127,25 @@ class _Flow:
 
     def fresh(self, k: int) -> tuple[list[Array], Blocks]:
         """Where nothing is known but where a body begins."""
-        xp = self.xp
-        shape = (self.batch, self.size)
-        zero = xp.zeros(shape, dtype=xp.float64)
-        mean = [xp.reshape(self.evidence.start_m[k, ...], shape), *[zero for _ in self.orders[1:]]]
-        nothing = xp.zeros((self.batch, self.size, self.size), dtype=xp.float64)
+        nothing = self.xp.zeros((self.batch, self.size, self.size), dtype=self.xp.float64)
         std = self.motion.start_std
         cov = [
             [nothing + std[a] ** 2 * self.eye if a == b else nothing for b in self.orders]
             for a in self.orders
         ]
-        return mean, cov
+        return self.begin(k), cov
+
+    def begin(self, k: int) -> list[Array]:
+        """The mean where a body begins: at its start, at rest."""
+        xp = self.xp
+        position = xp.reshape(self.evidence.start_m[k, ...], (self.batch, self.size))
+        return [position, *[xp.zeros_like(position) for _ in self.orders[1:]]]
 
     def forward(self, k: int, mean: list[Array], cov: Blocks) -> tuple[list[Array], Blocks]:
         """One step in time."""
         phi, linked = self._phi(k)
         noise = self._noise(k)
-        start, _ = self.fresh(k)
+        start = self.begin(k)
         out = [
             linked[..., 0] * sum(phi[a][b][..., 0] * mean[b] for b in self.orders[a:])
             + (1.0 - linked[..., 0]) * start[a]
@@ -223,7 +235,7 @@ class _Flow:
         for k in range(1, len(adjoints)):
             phi, linked = self._phi(k)
             noise, r = self._noise(k), adjoints[k]
-            start, _ = self.fresh(k)
+            start = self.begin(k)
             now = [
                 linked[..., 0] * sum(phi[a][b][..., 0] * now[b] for b in self.orders[a:])
                 + (1.0 - linked[..., 0]) * start[a]
@@ -233,8 +245,20 @@ class _Flow:
             out.append(now)
         return [xp.stack([step[a] for step in out], axis=0) for a in self.orders]
 
+    def heat(self, k: int, r: list[Array], n: Blocks) -> tuple[Array, Array]:
+        """R^T Q r and tr(Q N), with Q the motion's noise: (B,) each."""
+        xp = self.xp
+        spread = self._spread(k)
+        moved = [_times(xp, self.density, x) for x in r]
+        found = sum(
+            spread[a][b][..., 0] * r[a] * moved[b] for a in self.orders for b in self.orders
+        )
+        mixed = sum(spread[a][b] * n[a][b] for a in self.orders for b in self.orders)
+        expected = xp.sum(xp.sum(self.density * mixed, axis=-1), axis=-1)
+        return xp.sum(found, axis=-1), expected
+
     def found(self, k: int, r: list[Array]) -> Array:
-        """Sum over axes of r r^T, weighed by T(dt): (B, n, n)."""
+        """Sum over axes of r r^T, weighed by T(dt) and the body's heat: (B, n, n)."""
         xp = self.xp
         spread = self._spread(k)
         rows = [xp.reshape(x, (self.batch, self.joints, 3)) for x in r]
@@ -257,19 +281,19 @@ class _Flow:
         return self.motion.transition(self.xp, dt), self.evidence.linked[k, :][:, None, None]
 
     def _spread(self, k: int) -> Blocks:
-        linked = self.evidence.linked[k, :][:, None, None]
+        """T(dt) of a step at the body's heat, 0 where a body begins anew."""
+        heat = (self.evidence.linked[k, :] * self.evidence.heat[k, :])[:, None, None]
         spread = self.motion.spread(self.xp, self.evidence.dt_s[k, :][:, None, None])
-        return [[linked * value for value in row] for row in spread]
+        return [[heat * value for value in row] for row in spread]
 
     def _noise(self, k: int) -> Blocks:
         """What a step adds: the motion's noise, or everything where a body begins anew."""
-        linked = self.evidence.linked[k, :][:, None, None]
+        anew = (1.0 - self.evidence.linked[k, :])[:, None, None]
         spread = self._spread(k)
         std = self.motion.start_std
         return [
             [
-                spread[a][b] * self.density
-                + ((1.0 - linked) * std[a] ** 2 * self.eye if a == b else 0.0)
+                spread[a][b] * self.density + (anew * std[a] ** 2 * self.eye if a == b else 0.0)
                 for b in self.orders
             ]
             for a in self.orders
