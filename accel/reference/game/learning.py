@@ -14,7 +14,15 @@ from accel.reference.game.limbs import Limbs
 from accel.reference.game.motion import Motion, improved
 from accel.reference.game.noise import PixelNoise
 from accel.reference.game.options import ResolveOptions
-from accel.reference.game.passes import Knowledge, Passed, Plan, State, Stretch, first_state, one_pass
+from accel.reference.game.passes import (
+    Knowledge,
+    Passed,
+    Plan,
+    State,
+    Stretch,
+    first_state,
+    one_pass,
+)
 from accel.reference.game.recording import Source
 from accel.reference.game.windows import Windows, host
 
@@ -32,6 +40,7 @@ FIRST_SHARE = 0.5
 """Of the motion's noise that all joints of a body share, before it is learned."""
 TRUSTED_VIEWS = 2.0
 LEAST_DENSITY = 1e-6
+TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,14 @@ def learn(
 class _Lesson:
     """The passes over the sampled windows."""
 
-    def __init__(self, rig, recording, options, xp, progress) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        recording: Source,
+        options: ResolveOptions,
+        xp: Any,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
         self.xp, self.options, self.progress = xp, options, progress
         self.joints = recording.joints
         self.windows = Windows(rig, recording, options, xp, chunk_s=WINDOW_S)
@@ -145,7 +161,7 @@ class _Lesson:
         )
         self.batches = self._batches(recording)
 
-    def _batches(self, recording) -> list[_Batch]:
+    def _batches(self, recording: Source) -> list[_Batch]:
         every = self.windows.all()
         count = max(1, min(len(every), round(self.options.learn_s / WINDOW_S)))
         sampled = [every[i * len(every) // count] for i in range(count)]
@@ -160,10 +176,13 @@ class _Lesson:
         return out
 
     def learned(self) -> Learned:
+        """Everything, by all passes."""
         for i, temper in enumerate(TEMPERS):
             passes = self._pass(Plan(temper=temper, learn=True))
             if i:
-                self.known = replace(self.known, noise=self._noise(passes), alone=self._alone(passes))
+                self.known = replace(
+                    self.known, noise=self._noise(passes), alone=self._alone(passes)
+                )
         if not self.options.body:
             return self.known
         root = np.sqrt(self.known.alone)
@@ -177,7 +196,9 @@ class _Lesson:
         )
         for _ in range(TOGETHER):
             passes = self._pass(Plan(coupled=True, learn=True))
-            self.known = replace(self.known, noise=self._noise(passes), together=self._together(passes))
+            self.known = replace(
+                self.known, noise=self._noise(passes), together=self._together(passes)
+            )
         return self.known
 
     def _pass(self, plan: Plan) -> list[Passed]:
@@ -195,24 +216,20 @@ class _Lesson:
         return passes
 
     def _noise(self, passes: list[Passed]) -> PixelNoise:
-        residual, share = (
-            sum(host(getattr(p, name)) for p in passes) for name in ("residual", "share")
-        )
-        return self.known.noise.learned(residual, share)
+        residual = _total([host(p.residual) for p in passes])
+        return self.known.noise.learned(residual, _total([host(p.share) for p in passes]))
 
     def _alone(self, passes: list[Passed]) -> NDArray[np.float64]:
-        found, expected = (
-            sum(host(getattr(p.smoothed, name)).reshape(-1, self.joints).sum(axis=0) for p in passes)
-            for name in ("found", "expected")
-        )
-        ratio = np.maximum(found, 1e-30) / np.maximum(expected, 1e-30)
-        return np.maximum(self.known.alone * np.clip(ratio, 0.1, 10.0), LEAST_DENSITY)
+        shape = (-1, self.joints)
+        found = [host(p.smoothed.found).reshape(shape).sum(axis=0) for p in passes]
+        expected = [host(p.smoothed.expected).reshape(shape).sum(axis=0) for p in passes]
+        ratio = np.maximum(_total(found), TINY) / np.maximum(_total(expected), TINY)
+        density: NDArray[np.float64] = self.known.alone * np.clip(ratio, 0.1, 10.0)
+        return np.maximum(density, LEAST_DENSITY)
 
     def _together(self, passes: list[Passed]) -> NDArray[np.float64]:
-        found, expected = (
-            sum(host(getattr(p.smoothed, name)).sum(axis=0) for p in passes)
-            for name in ("found", "expected")
-        )
+        found = _total([host(p.smoothed.found).sum(axis=0) for p in passes])
+        expected = _total([host(p.smoothed.expected).sum(axis=0) for p in passes])
         if not np.trace(expected) > 0:
             return self.known.together
         density = improved(self.known.together, found, expected)
@@ -221,7 +238,7 @@ class _Lesson:
     def _limbs(self) -> Limbs:
         """From all windows of each person."""
         people = len(self.known.length_m)
-        samples = [[] for _ in range(people)]
+        samples: list[list[list[NDArray[Any]]]] = [[] for _ in range(people)]
         for batch in self.batches:
             values = [host(x) for x in (batch.state.position, batch.state.covariance, batch.views)]
             for b in range(batch.windows * len(batch.people)):
@@ -230,3 +247,7 @@ class _Lesson:
         joined = [[np.concatenate([s[i] for s in own]) for own in samples] for i in range(3)]
         position, covariance, views = (np.stack(x, axis=1) for x in joined)
         return limbs_of.learned(self.known.ends, position, covariance, views >= TRUSTED_VIEWS)
+
+
+def _total(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.asarray(np.sum(parts, axis=0), dtype=np.float64)

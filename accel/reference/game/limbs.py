@@ -19,7 +19,7 @@ SHORTEST_M = 0.02
 FLOOR_M = 0.004
 """No length holds better than this: keypoints are not anatomy."""
 LASTING_STEPS = 15.0
-"""An error of a length, or of a smoothed joint, lasts about this long: steps are not independent."""
+"""Steps for which an error of a length or of a smoothed joint lasts: they say the same again."""
 LEAST_SAMPLES = 30
 
 

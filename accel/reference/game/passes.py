@@ -8,11 +8,13 @@ from typing import Any
 from accel.reference.cameras import Array
 from accel.reference.game.limbs import Limbs, limb_evidence
 from accel.reference.game.motion import Motion
-from accel.reference.game.noise import BANDS, PixelNoise, band_of, rightness
+from accel.reference.game.noise import BANDS, CUTOFF, PixelNoise, band_of, rightness
 from accel.reference.game.smoother import Evidence, Smoothed, smooth
 from accel.reference.game.start import filled, rays, start
 from accel.reference.game.views import Image, Lens, image, normal_equations, spread_of
 
+Triple = tuple[Array, Array, Array]
+"""u, v and confidence, (C, K, B, J) each."""
 SLICE = 32
 """Steps whose views are looked at together: enough to fill a register, few enough for a cache."""
 HEAT_PRIOR = 10.0
@@ -115,8 +117,12 @@ def first_state(lens: Lens, stretch: Stretch) -> State:
     points, goods = [], []
     for k in range(0, present.shape[1], SLICE):
         part = slice(k, k + SLICE)
-        seen = rays(lens, _wide(xp, stretch.u[:, part, ...]), _wide(xp, stretch.v[:, part, ...]),
-                    present[:, part, ...])
+        seen = rays(
+            lens,
+            _wide(xp, stretch.u[:, part, ...]),
+            _wide(xp, stretch.v[:, part, ...]),
+            present[:, part, ...],
+        )
         point, good = start(lens, seen, lens.k["fx"])
         points.append(point)
         goods.append(good)
@@ -207,7 +213,16 @@ def look(
     )
 
 
-def _look_at(lens, stretch, noise, state, bend, plan, mirror, part) -> Looked:
+def _look_at(  # noqa: PLR0913, PLR0917 - one step of `look`, which says what they are
+    lens: Lens,
+    stretch: Stretch,
+    noise: PixelNoise,
+    state: State,
+    bend: Array,
+    plan: Plan,
+    mirror: Array,
+    part: slice,
+) -> Looked:
     xp = lens.xp
     u, v = _wide(xp, stretch.u[:, part, ...]), _wide(xp, stretch.v[:, part, ...])
     confidence = _wide(xp, stretch.confidence[:, part, ...])
@@ -239,28 +254,30 @@ def _look_at(lens, stretch, noise, state, bend, plan, mirror, part) -> Looked:
     return Looked(normal.information, vector, views, residual, share)
 
 
-def _unflipped(xp, found: Image, seen, noise: PixelNoise, lever, mirror):
+def _unflipped(
+    xp: Any, found: Image, seen: Triple, noise: PixelNoise, lever: Array, mirror: Array
+) -> Triple:
     """What was seen, with left and right exchanged back where a detection has them exchanged."""
-    u, v, confidence = seen
-    swapped = [xp.take(x, mirror, axis=-1) for x in seen]
+    u, v, confidence = (xp.take(x, mirror, axis=-1) for x in seen)
+    swapped = (u, v, confidence)
     as_is = _misfit(xp, found, seen, noise, lever)
     turned = _misfit(xp, found, swapped, noise, lever)
     flip = (turned + FLIP_GAIN < as_is)[..., None]
-    return tuple(xp.where(flip, b, a) for a, b in zip(seen, swapped, strict=True))
+    u, v, confidence = (xp.where(flip, b, a) for a, b in zip(seen, swapped, strict=True))
+    return u, v, confidence
 
 
-def _misfit(xp, found, seen, noise, lever):
+def _misfit(xp: Any, found: Image, seen: Triple, noise: PixelNoise, lever: Array) -> Array:
+    """How badly detections (C, K, B) fit, each joint bounded; what is missing fits worst."""
     u, v, confidence = seen
     squared = (u - found.u) ** 2 + (v - found.v) ** 2
     squared = squared / (noise.variance(xp, confidence) + 0.5 * lever)
-    bounded = xp.clip(squared, 0.0, 12.0)
-    return xp.sum(xp.where((confidence > 0) & found.valid, bounded, 12.0), axis=-1)
+    bounded = xp.clip(squared, 0.0, CUTOFF)
+    return xp.sum(xp.where((confidence > 0) & found.valid, bounded, CUTOFF), axis=-1)
 
 
 def _by_band(xp: Any, bands: Array, values: Array) -> Array:
-    rows = [
-        xp.sum(xp.where(bands == b, values, 0.0), axis=(1, 2, 3)) for b in range(BANDS)
-    ]
+    rows = [xp.sum(xp.where(bands == b, values, 0.0), axis=(1, 2, 3)) for b in range(BANDS)]
     return xp.stack(rows, axis=-1)
 
 
@@ -276,8 +293,9 @@ def _acceleration(xp: Any, time_s: Array, velocity: Array) -> Array:
 
 def _each(xp: Any, values: Array, joints: int) -> Array:
     """(K, B) repeated for each joint: (K, B * J)."""
-    return xp.reshape(xp.broadcast_to(values[..., None], (*values.shape, joints)),
-                      (values.shape[0], -1))
+    return xp.reshape(
+        xp.broadcast_to(values[..., None], (*values.shape, joints)), (values.shape[0], -1)
+    )
 
 
 def _wide(xp: Any, values: Array) -> Array:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,18 +13,18 @@ from accel.errors import InvalidInputError
 from accel.reference.cameras import Array
 from accel.reference.game import learning
 from accel.reference.game.learning import Learned, Progress
-from accel.reference.game.options import MIB, ResolveOptions
+from accel.reference.game.options import ResolveOptions
 from accel.reference.game.passes import Plan, first_state, one_pass
 from accel.reference.game.recording import Source
 from accel.reference.game.small import largest_eigenvalue
-from accel.reference.game.windows import Window, Windows, host
+from accel.reference.game.windows import Window, Windows
 
 if TYPE_CHECKING:
     from accel.rig import Rig
 
 ALONE = (4.0, 2.0, 1.3, 1.0)
 """Tempers of the passes in which each joint is smoothed by itself."""
-TOGETHER = 3
+TOGETHER = 2
 """Passes in which the joints of a body are smoothed together."""
 
 
@@ -46,7 +46,7 @@ class Resolved:
     """(t, P, J) how many views each joint rests on at its own step."""
 
 
-def resolve(  # noqa: PLR0913 - two of them are what every bulk call takes
+def resolve(
     rig: Rig,
     recording: Source,
     options: ResolveOptions | None = None,
@@ -91,7 +91,14 @@ def checked(rig: Rig, recording: Source, options: ResolveOptions) -> None:
         )
 
 
-def _chunks(rig, recording, options, learned, xp, progress) -> Iterator[Resolved]:
+def _chunks(
+    rig: Rig,
+    recording: Source,
+    options: ResolveOptions,
+    learned: Learned | None,
+    xp: Any,
+    progress: Callable[[Progress], None] | None,
+) -> Iterator[Resolved]:
     steps, people = len(recording.time_ns), recording.people
     if not steps or not people:
         return
@@ -112,7 +119,13 @@ def _chunks(rig, recording, options, learned, xp, progress) -> Iterator[Resolved
             yield chunk
 
 
-def _solved(windows, group, learned, options, people) -> list[list[Array]]:
+def _solved(
+    windows: Windows,
+    group: Sequence[Window],
+    learned: Learned,
+    options: ResolveOptions,
+    people: range,
+) -> list[list[Array]]:
     """For each window of a group: position, velocity, covariance, views of these people."""
     xp = windows.xp
     stretch = windows.stretch(group, people)

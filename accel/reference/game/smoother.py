@@ -182,9 +182,7 @@ class _Flow:
         self._mirror(rows)
         return mean, rows, _Step(predicted, weight, score)
 
-    def backward(
-        self, step: _Step, r: list[Array], n: Blocks
-    ) -> tuple[list[Array], Blocks, Array]:
+    def backward(self, step: _Step, r: list[Array], n: Blocks) -> tuple[list[Array], Blocks, Array]:
         """The adjoint before the step's evidence, and the smoothed covariance of the positions."""
         xp, m, gain = self.xp, step.weight, step.gain
         turned = [xp.matrix_transpose(g) for g in gain]
@@ -222,15 +220,11 @@ class _Flow:
         self._mirror(rows)
         return out, rows
 
-    def states(
-        self, mean: list[Array], cov: Blocks, adjoints: list[list[Array]]
-    ) -> list[Array]:
+    def states(self, mean: list[Array], cov: Blocks, adjoints: list[list[Array]]) -> list[Array]:
         """The smoothed means (K, B, 3n), one array a derivative, forward from the first step."""
         xp = self.xp
         r = adjoints[0]
-        now = [
-            mean[a] + sum(_times(xp, cov[a][b], r[b]) for b in self.orders) for a in self.orders
-        ]
+        now = [mean[a] + sum(_times(xp, cov[a][b], r[b]) for b in self.orders) for a in self.orders]
         out = [now]
         for k in range(1, len(adjoints)):
             phi, linked = self._phi(k)

@@ -73,8 +73,10 @@ def _nearest(xp: Any, d: list[Array], c: list[Array], w: Array) -> tuple[list[Ar
     scaled = a / xp.where(total > 0, total, 1.0)[..., None, None]
     det = (
         scaled[..., 0, 0] * (scaled[..., 1, 1] * scaled[..., 2, 2] - scaled[..., 1, 2] ** 2)
-        - scaled[..., 0, 1] * (scaled[..., 0, 1] * scaled[..., 2, 2] - scaled[..., 1, 2] * scaled[..., 0, 2])
-        + scaled[..., 0, 2] * (scaled[..., 0, 1] * scaled[..., 1, 2] - scaled[..., 1, 1] * scaled[..., 0, 2])
+        - scaled[..., 0, 1]
+        * (scaled[..., 0, 1] * scaled[..., 2, 2] - scaled[..., 1, 2] * scaled[..., 0, 2])
+        + scaled[..., 0, 2]
+        * (scaled[..., 0, 1] * scaled[..., 1, 2] - scaled[..., 1, 1] * scaled[..., 0, 2])
     )
     crossing = det > LEAST_SINE2
     safe = xp.where(crossing[..., None, None], a, xp.eye(3, dtype=xp.float64))

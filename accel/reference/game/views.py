@@ -120,8 +120,6 @@ def normal_equations(xp: Any, found: Image, error: tuple[Array, Array], weight: 
         for i in range(3)
         for j in range(i, 3)
     }
-    rows = [
-        xp.stack([pairs[min(i, j), max(i, j)] for j in range(3)], axis=-1) for i in range(3)
-    ]
+    rows = [xp.stack([pairs[min(i, j), max(i, j)] for j in range(3)], axis=-1) for i in range(3)]
     gradient = [xp.sum(wu[i] * error[0] + wv[i] * error[1], axis=0) for i in range(3)]
     return Normal(xp.stack(rows, axis=-2), xp.stack(gradient, axis=-1))

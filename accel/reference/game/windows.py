@@ -80,7 +80,7 @@ class Windows:
         u, v, confidence, offset, time = (
             np.concatenate([part[i] for part in parts], axis=-2 if i < 3 else -1) for i in range(5)
         )
-        seen = (confidence > 0).any(axis=(0, 3))
+        seen = np.asarray((confidence > 0).any(axis=(0, 3)))
         return Stretch(
             u=xp.asarray(u),
             v=xp.asarray(v),
