@@ -35,7 +35,8 @@ TOGETHER = 8
 HEAT_S = 0.13
 FIRST_DENSITY = {2: 20.0, 3: 2e4}
 START_STD = {2: (1.0, 5.0), 3: (1.0, 5.0, 50.0)}
-RELAX_S = {2: float("inf"), 3: 0.3}
+RELAX_S = {2: float("inf"), 3: 0.05}
+"""Time in which an acceleration fades: between white acceleration and white jerk lie bodies."""
 FIRST_SHARE = 0.5
 """Of the motion's noise that all joints of a body share, before it is learned."""
 TRUSTED_VIEWS = 2.0

@@ -57,7 +57,8 @@ class Windows:
         self.length = self.chunk + 2 * self.overlap
         step_bytes = options.body_step_bytes(recording.capture_time_ns.shape[1])
         room = max(1, options.memory_mib * MIB // (self.length * step_bytes))
-        self.bodies = min(room, recording.people)
+        turns = -(-recording.people // room)
+        self.bodies = max(1, -(-recording.people // max(turns, 1)))
         self.parallel = max(1, room // max(recording.people, 1))
 
     def all(self) -> list[Window]:
