@@ -49,8 +49,11 @@ def limb_vectors(xp: Any, limbs: Limbs, position: Array) -> Array:
     return first - second
 
 
-def limb_evidence(xp: Any, limbs: Limbs, position: Array) -> Coupling | None:
-    """What the lengths say at each step of (K, B, J, 3) joints."""
+def limb_evidence(xp: Any, limbs: Limbs, position: Array, seen: Array) -> Coupling | None:
+    """What the lengths say at each step of (K, B, J, 3) joints, where a body was seen (K, B).
+
+    Where it was not, nobody knows which way a limb points.
+    """
     if not limbs.ends:
         return None
     batch, joints = position.shape[1], position.shape[2]
@@ -58,6 +61,7 @@ def limb_evidence(xp: Any, limbs: Limbs, position: Array) -> Coupling | None:
     vectors = limb_vectors(xp, limbs, position)
     long = xp.sqrt(xp.sum(vectors * vectors, axis=-1))
     known = xp.isfinite(limbs.length_m)[None, ...] & (long > SHORTEST_M)
+    known = known & seen[..., None]
     unit = vectors / xp.where(long > SHORTEST_M, long, 1.0)[..., None]
     weight = xp.where(known, 1.0 / (limbs.std_m * limbs.std_m)[None, ...], 0.0)
     target = xp.where(known, limbs.length_m[None, ...], 0.0) * weight

@@ -142,6 +142,7 @@ def one_pass(
     steps, batch, joints, _ = state.position.shape
     dt = xp.concat((xp.ones((1, batch), dtype=xp.float64), xp.diff(stretch.time_s, axis=0)), axis=0)
     if plan.coupled:
+        seen = xp.any(looked.views > 0, axis=-1)
         evidence = Evidence(
             dt_s=dt,
             linked=stretch.linked,
@@ -149,7 +150,7 @@ def one_pass(
             vector=looked.vector,
             start_m=state.position,
             heat=state.heat,
-            coupling=limb_evidence(xp, known.limbs, state.position),
+            coupling=limb_evidence(xp, known.limbs, state.position, seen),
         )
         found = smooth(xp, evidence, known.body, plan.learn)
     else:
