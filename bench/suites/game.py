@@ -150,11 +150,21 @@ def evaluate(
             step = chunk.first + k
             if EDGE_FRAMES <= step < len(recording.time_ns) - EDGE_FRAMES:
                 score.add(truth[k], ids, chunk.joints_m[k], chunk.covariance_m2[k], chunk.views[k])
-    peak = 0.0
-    if traced:
-        peak = tracemalloc.get_traced_memory()[1] / 2**20
+    wall_s = time.perf_counter() - wall
+    peak = peak_mib(rig, recording, options, known) if memory else float("nan")
+    return Evaluation(score.metrics(), learned_s, spent, wall_s, joints, peak)
+
+
+def peak_mib(
+    rig: accel.Rig, recording: Recording, options: ResolveOptions, learned: Learned
+) -> float:
+    """Most memory that solving the first chunk holds at once, the recording aside."""
+    tracemalloc.start()
+    try:
+        next(resolve(rig, recording, options, learned=learned), None)
+        return tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
         tracemalloc.stop()
-    return Evaluation(score.metrics(), learned_s, spent, time.perf_counter() - wall, joints, peak)
 
 
 def _show(progress: Progress) -> None:
