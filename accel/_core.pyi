@@ -44,3 +44,44 @@ class Tracker:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_]]: ...
     def assigned(self, camera: int, time_ns: int) -> NDArray[np.int64]: ...
     def stats(self) -> dict[str, int]: ...
+
+_Vector = NDArray[np.float64]
+_Arc = tuple[
+    int,
+    float,
+    _Vector,
+    _Vector,
+    bool,
+    int,
+    float,
+    int,
+    _Vector,
+    _Vector,
+    NDArray[np.float64],
+    int | None,
+]
+_Ball = tuple[
+    _Vector,
+    _Vector,
+    NDArray[np.float64],
+    NDArray[np.float64],
+    int,
+    int | None,
+    int,
+    float,
+    int,
+    _Arc | None,
+    list[tuple[int, float, _Vector, float, float]],
+]
+
+class BallTracker:
+    def __init__(self, rig: Rig, options: Mapping[str, object]) -> None: ...
+    def observe(self, camera: int, time_ns: int, candidates: NDArray[np.float32]) -> bool: ...
+    def snapshot(
+        self,
+        time_ns: int,
+        ids: NDArray[np.int64],
+        points_m: NDArray[np.float64],
+        covariance_m2: NDArray[np.float64],
+    ) -> _Ball | None: ...
+    def stats(self) -> dict[str, float]: ...
