@@ -31,6 +31,21 @@ constexpr double kShareMemory = 3000.0;
 // A camera's variance stays within these factors of the pooled one.
 constexpr double kBest = 0.4;
 constexpr double kWorst = 6.0;
+// A flight this likely speaks of noise with fewer than three views, too.
+constexpr double kSureFlight = 0.9;
+// Flying as fast and as long as this, only a ball does.
+constexpr double kFast_mps = 4.5;
+constexpr double kProof_s = 0.25;
+// Whatever was seen beside the ball for this long is something else, unless the ball stays away.
+constexpr double kBeside_s = 0.25;
+constexpr std::int64_t kAway_ns = 1'000'000'000;
+// A ball that reappears has not come farther than this.
+constexpr double kReach_m = 1.0;
+constexpr double kReach_mps = 20.0;
+// How much a proof and a mean confidence of 1 are worth when tracks compete.
+constexpr double kProofWorth = 100.0;
+constexpr double kConfidenceWorth = 40.0;
+constexpr double kConfidenceMemory = 200.0;
 // E[r^2 | r^2 <= 18] / 2 for two Gaussian degrees of freedom.
 constexpr double kTruncated = 0.9989;
 
@@ -73,7 +88,7 @@ void learn(Senses& senses, const Sighting& s, const std::vector<View>& views) {
                         image.uv.x < view.camera->width && image.uv.y < view.camera->height;
     if (!inside) continue;
     senses.seen.learn(s.choice[i] >= 0 ? 1.0 : 0.0, kShareMemory);
-    if (s.choice[i] < 0 || s.views < 3) continue;
+    if (s.choice[i] < 0 || (s.views < 3 && s.modes[kFlight].weight < kSureFlight)) continue;
     const Candidate& seen = view.frame->candidates[static_cast<std::size_t>(s.choice[i])];
     if (!project(*view.camera, now.p + (delay + seen.delay_s) * now.v, image)) continue;
     const Vec2 e = seen.uv - image.uv;
@@ -108,8 +123,22 @@ void remember(Track& track, Fix fix) {
   track.fixes.push_back(fix);
 }
 
+// What the motion says of whether this is a ball, and of whether it is in a hand.
+void judge_motion(Track& track, double seconds) {
+  const bool flies = track.modes[kFlight].weight > kSureFlight;
+  const bool fast = norm(part(track.modes[kFlight].x, 1)) > kFast_mps;
+  track.free_s = flies && fast ? track.free_s + seconds : 0.0;
+  track.in_hand_s = track.modes[kFlight].weight < 0.5 ? track.in_hand_s + seconds : 0.0;
+  if (track.free_s > kProof_s && believed(track)) track.proven = true;
+}
+
 void work_in(Track& track, Sighting&& s, const std::vector<View>& views, std::int64_t time_ns) {
   track.modes = s.modes;
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    if (s.choice[i] < 0) continue;
+    const Candidate& seen = views[i].frame->candidates[static_cast<std::size_t>(s.choice[i])];
+    track.confidence.learn(seen.confidence, kConfidenceMemory);
+  }
   const double loss = s.views > 0 ? -kMostEvidence : -kMostLoss;
   track.evidence = std::min(track.evidence + std::max(s.evidence, loss), kMostEvidence);
   track.views = s.views;
@@ -155,25 +184,44 @@ const Track* find(const State& state, std::int64_t key) {
   return nullptr;
 }
 
+double rank(const Track& track) {
+  return track.evidence + (track.proven ? kProofWorth : 0.0) +
+         kConfidenceWorth * track.confidence.value;
+}
+
+// Whether another track may be the ball that `now` was.
+bool may_follow(const Track& other, const Track& now, std::int64_t time_ns) {
+  if (time_ns - now.paired_ns > kAway_ns || other.proven) return true;
+  if (other.beside_s > kBeside_s) return false;
+  const double away_s = 1e-9 * static_cast<double>(time_ns - now.paired_ns);
+  return norm(moments(other.modes).p - moments(now.modes).p) < kReach_m + kReach_mps * away_s;
+}
+
 // Which track is the ball: the one that was, unless it went unseen or another is much surer.
 void choose(State& state) {
   const Track* now = find(state, state.chosen);
   const Track* best = nullptr;
   for (const Track& track : state.tracks) {
-    if (!believed(track)) continue;
-    if (best == nullptr || track.evidence > best->evidence) best = &track;
+    if (!believed(track) || track.key == state.chosen) continue;
+    if (now != nullptr && !may_follow(track, *now, state.time_ns)) continue;
+    if (best == nullptr || rank(track) > rank(*best)) best = &track;
   }
-  if (now == nullptr || !believed(*now)) {
-    if (best != nullptr && state.chosen != 0) ++state.counters.switched;
-    if (best != nullptr) state.chosen = best->key;
-    return;
-  }
-  if (best == nullptr || best == now) return;
-  const bool unseen = state.time_ns - now->paired_ns > kUnseen_ns;
-  const bool fresh = state.time_ns - best->paired_ns <= kUnseen_ns;
-  if (fresh && (best->evidence > now->evidence + kMargin || unseen)) {
-    state.chosen = best->key;
+  if (best == nullptr) return;
+  if (now != nullptr) {
+    const bool unseen = state.time_ns - now->paired_ns > kUnseen_ns;
+    const bool fresh = state.time_ns - best->paired_ns <= kUnseen_ns;
+    if (!fresh || !(rank(*best) > rank(*now) + kMargin || unseen)) return;
     ++state.counters.switched;
+  }
+  state.chosen = best->key;
+}
+
+// Tracks that are seen while the ball is seen, too, elsewhere.
+void note_others(State& state, double seconds) {
+  const Track* now = find(state, state.chosen);
+  if (now == nullptr || !now->proven || now->paired_ns != state.time_ns) return;
+  for (Track& track : state.tracks) {
+    if (&track != now && track.paired_ns == state.time_ns) track.beside_s += seconds;
   }
 }
 
@@ -260,12 +308,17 @@ void advance(State& state, const Rig& rig, const Options& options,
       state.counters.used += s.views;
     }
     work_in(track, std::move(s), views, state.time_ns);
-    if (believed(track)) state.counters.bounces += note_bounces(track, options);
+    judge_motion(track, seconds);
+    if (!believed(track)) continue;
+    const int bounces = note_bounces(track, options);
+    state.counters.bounces += bounces;
+    if (bounces > 0) track.proven = true;
   }
   if (!alone) merge(state);
   give_birth(state, views);
   bury(state);
   choose(state);
+  note_others(state, seconds);
   for (const View& view : views) {
     for (std::size_t c = 0; c < view.frame->candidates.size(); ++c) {
       state.counters.unused += view.taken[c] ? 0 : 1;

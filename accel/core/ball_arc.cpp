@@ -283,21 +283,21 @@ std::vector<Deviation> deviations(const std::vector<Fix>& fixes, std::size_t fir
   return out;
 }
 
-// When the hand let go: before it, the distance from the arc grows with the square of the time.
-double release_tau(const std::vector<Deviation>& all, std::size_t on_arc, double& std_s) {
-  const double newest_off = all[on_arc].tau;
-  const double oldest_on = all[on_arc - 1].tau;
-  const double step = oldest_on - newest_off;
-  std_s = 0.5 * step;
+// The zero of the line through the deviations' `power`, and how badly it fits the deviations.
+struct Onset {
+  double tau = 0.0;
+  double misfit = 1e300;
+};
+
+Onset onset(const std::vector<Deviation>& off, double reference, bool root) {
   double s = 0.0;
   double st = 0.0;
   double stt = 0.0;
   double sy = 0.0;
   double sty = 0.0;
-  for (std::size_t i = on_arc; i < std::min(on_arc + 4, all.size()); ++i) {
-    if (oldest_on - all[i].tau > 0.12 || !(all[i].metres > 0.0)) continue;
-    const double y = std::sqrt(all[i].metres);
-    const double t = all[i].tau - oldest_on;
+  for (const Deviation& d : off) {
+    const double y = root ? std::sqrt(d.metres) : d.metres;
+    const double t = d.tau - reference;
     s += 1.0;
     st += t;
     stt += t * t;
@@ -305,11 +305,35 @@ double release_tau(const std::vector<Deviation>& all, std::size_t on_arc, double
     sty += t * y;
   }
   const double det = s * stt - st * st;
-  if (s < 2.0 || !(det > 0.0)) return oldest_on;
+  if (s < 2.0 || !(det > 0.0)) return {};
   const double slope = (s * sty - st * sy) / det;
   const double level = (sy - slope * st) / s;
-  if (!(slope < -0.5)) return oldest_on;
-  return oldest_on + std::clamp(-level / slope, -step, 0.05);
+  if (!(slope < -0.5)) return {};
+  Onset out{reference - level / slope, 0.0};
+  for (const Deviation& d : off) {
+    const double y = level + slope * (d.tau - reference);
+    const double e = (root ? y * std::fabs(y) : y) - d.metres;
+    out.misfit += e * e;
+  }
+  return out;
+}
+
+// When the hand let go. Before it, the distance from the arc grows with the square of the time
+// where a hand pushes, with the time itself after a blow: whichever fits what is off the arc.
+double release_tau(const std::vector<Deviation>& all, std::size_t on_arc, double& std_s) {
+  const double oldest_on = all[on_arc - 1].tau;
+  const double step = oldest_on - all[on_arc].tau;
+  std_s = 0.5 * step;
+  std::vector<Deviation> off;
+  for (std::size_t i = on_arc; i < all.size() && off.size() < 4; ++i) {
+    if (oldest_on - all[i].tau > 0.12) break;
+    if (all[i].metres > 0.0) off.push_back(all[i]);
+  }
+  const Onset push = onset(off, oldest_on, true);
+  const Onset blow = onset(off, oldest_on, false);
+  const Onset& best = blow.misfit < push.misfit ? blow : push;
+  if (best.misfit > 1e200) return oldest_on;
+  return std::clamp(best.tau, oldest_on - step, oldest_on + 0.05);
 }
 
 }  // namespace

@@ -23,18 +23,23 @@ struct Manoeuvre {
   double white_m2ps3;
 };
 constexpr std::array<Manoeuvre, kModes> kManoeuvres{{
-    {0.4, 0.5, 2e-3},    // flight: spin, wind, the drag of another ball
-    {14.0, 0.12, 0.05},  // held: hands of somebody who plays
-    {110.0, 0.04, 2.0},  // brisk: caught, thrown, pushed, deflected
-    {2.0, 0.25, 5e-3},   // still: held quietly, lying, rolling
+    {0.3, 0.5, 1e-3},    // flight: spin, wind, the drag of another ball
+    {22.0, 0.08, 0.02},  // held: hands of somebody who plays
+    {90.0, 0.04, 1.0},   // brisk: caught, thrown, pushed
+    {5.0, 0.2, 5e-3},    // still: held quietly, lying, rolling
+    {22.0, 0.08, 0.0},   // struck: after a blow
 }};
+
+// A blow in a step: the standard deviation of what it adds to the velocity.
+constexpr double kBlow_mps = 6.0;
 
 // Changes of mode a second, from row to column.
 constexpr std::array<std::array<double, kModes>, kModes> kRates{{
-    {0.0, 0.6, 2.0, 0.1},
-    {0.8, 0.0, 2.0, 1.0},
-    {6.0, 6.0, 0.0, 0.5},
-    {0.3, 2.0, 0.6, 0.0},
+    {0.0, 0.6, 1.5, 0.1, 0.7},
+    {0.8, 0.0, 2.0, 1.0, 0.4},
+    {6.0, 6.0, 0.0, 0.5, 0.5},
+    {0.3, 2.0, 0.6, 0.0, 0.3},
+    {20.0, 20.0, 20.0, 0.0, 0.0},
 }};
 
 // The Singer model over one step: transition scalars and noise by blocks.
@@ -195,6 +200,14 @@ void step_moved(Mode& mode, std::size_t kind, double t, const Options& options) 
   set_part(mode.x, 1, speed);
   set_part(mode.x, 2, f.aa * a);
   move_covariance(mode.P, f);
+  if (kind != kStruck) return;
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    const double blow = kBlow_mps * kBlow_mps;
+    mode.P[axis * kDim + axis] += blow * t * t / 3.0;
+    mode.P[axis * kDim + 3 + axis] += blow * t / 2.0;
+    mode.P[(3 + axis) * kDim + axis] += blow * t / 2.0;
+    mode.P[(3 + axis) * kDim + 3 + axis] += blow;
+  }
 }
 
 // A mode's state in the terms of another: accelerations mean different things in flight.
@@ -294,7 +307,7 @@ void move_modes(Modes& modes, double seconds, const Options& options) {
 }
 
 Modes new_modes(Vec3 at, const Sym3& covariance_m2, double speed_std_mps) {
-  constexpr std::array<double, kModes> kStart{0.4, 0.35, 0.1, 0.15};
+  constexpr std::array<double, kModes> kStart{0.38, 0.35, 0.1, 0.15, 0.02};
   Modes out;
   for (std::size_t kind = 0; kind < kModes; ++kind) {
     Mode& mode = out[kind];

@@ -21,6 +21,11 @@ constexpr std::int64_t kSinceBounce_ns = 800'000'000;
 constexpr double kTillBounce_s = 0.45;
 // A dribble lands where it started.
 constexpr double kDrift_mps = 4.0;
+// Nearer to a wrist than this it takes a sure flight to leave the hand.
+constexpr double kAtHand_m = 0.30;
+constexpr double kSureFlight = 0.97;
+// A dribbling hand touches the ball for less than this.
+constexpr double kTouch_s = 0.25;
 constexpr double kLying_m = 0.10;
 constexpr double kLying_mps = 0.6;
 
@@ -72,7 +77,7 @@ double seconds_to_floor(const Report& r, const Options& options) {
 bool dribbled(const Report& r, std::int64_t time_ns, const Nearest& beside, bool people,
               const Options& options) {
   const double height = r.position.z - options.floor_m;
-  if (height > kDribble_m) return false;
+  if (height > kDribble_m || r.in_hand_s > kTouch_s) return false;
   if (people && beside.metres > kBeside_m) return false;
   const double across = std::sqrt(r.velocity.x * r.velocity.x + r.velocity.y * r.velocity.y);
   if (!people && across > kDrift_mps) return false;
@@ -101,7 +106,7 @@ void name_phase(Report& r, std::int64_t time_ns, std::span<const Wrist> wrists,
                   : Phase::kUnknown;
   } else if (dribbled(r, time_ns, beside, people, options)) {
     r.phase = Phase::kDribbled;
-  } else if (r.flight > 0.5) {
+  } else if (r.flight > (near.metres < kAtHand_m ? kSureFlight : 0.5)) {
     r.phase = Phase::kFlight;
   } else if (people ? in_hand : height > 2.0 * kLying_m) {
     r.phase = Phase::kHeld;
@@ -129,6 +134,7 @@ Report report(const State& state, std::int64_t time_ns, std::span<const Wrist> w
   out.velocity_covariance_m2ps2 = now.vv;
   out.flight = modes[kFlight].weight;
   out.seen_ns = track->seen_ns;
+  out.in_hand_s = track->in_hand_s;
   out.views = track->seen_ns == state.time_ns ? track->views : 0;
   for (const Bounce& bounce : track->bounces) {
     if (bounce.time_ns <= time_ns) out.bounces.push_back(bounce);

@@ -26,7 +26,8 @@ struct Report {
   Phase phase = Phase::kUnknown;
   std::int64_t holder = -1;  // who holds or dribbles it
   int views = 0;
-  double flight = 0.0;  // probability that it flies
+  double flight = 0.0;     // probability that it flies
+  double in_hand_s = 0.0;  // how long it has not been flying
   std::int64_t seen_ns = kLongAgo;
   Arc arc;
   std::vector<Bounce> bounces;

@@ -17,7 +17,7 @@ inline constexpr int kMostCameras = 64;
 // Candidates of one camera frame that are looked at; the least confident beyond it are left out.
 inline constexpr std::size_t kMostCandidates = 64;
 // Things that may be the ball, followed at one time.
-inline constexpr std::size_t kMostTracks = 5;
+inline constexpr std::size_t kMostTracks = 10;
 // Groups of frames that a track remembers for its arc and its bounces.
 inline constexpr std::size_t kMostFixes = 128;
 inline constexpr std::size_t kMostBounces = 8;
@@ -59,7 +59,7 @@ using FramePtr = std::shared_ptr<const Frame>;
 
 // How the ball may be moving. The third block of a flight's state is what its acceleration has
 // beyond gravity and drag; that of the others is the whole acceleration.
-enum ModeKind : std::size_t { kFlight, kHeld, kBrisk, kStill, kModes };
+enum ModeKind : std::size_t { kFlight, kHeld, kBrisk, kStill, kStruck, kModes };
 
 struct Mode {
   Vec9 x{};
@@ -104,24 +104,6 @@ struct Bounce {
   }
 };
 
-struct Track {
-  std::int64_t key = 0;
-  double evidence = 0.0;  // log odds that this is the ball
-  int groups = 0;         // groups that saw it
-  int views = 0;          // views in the newest group
-  std::int64_t born_ns = 0;
-  std::int64_t seen_ns = kLongAgo;    // newest time at which any view held it
-  std::int64_t paired_ns = kLongAgo;  // newest time at which two views held it
-  Modes modes;
-  std::vector<Fix> fixes;        // oldest first
-  std::vector<Bounce> bounces;   // oldest first
-
-  template <class Archive>
-  void archive(Archive& a) {
-    a(key, evidence, groups, views, born_ns, seen_ns, paired_ns, modes, fixes, bounces);
-  }
-};
-
 // A running mean that trusts its start like `count` samples and forgets beyond `memory`.
 struct Mean {
   double value = 0.0;
@@ -135,6 +117,30 @@ struct Mean {
   template <class Archive>
   void archive(Archive& a) {
     a(value, count);
+  }
+};
+
+struct Track {
+  std::int64_t key = 0;
+  double evidence = 0.0;  // log odds that this is the ball
+  int groups = 0;         // groups that saw it
+  int views = 0;          // views in the newest group
+  std::int64_t born_ns = 0;
+  std::int64_t seen_ns = kLongAgo;    // newest time at which any view held it
+  std::int64_t paired_ns = kLongAgo;  // newest time at which two views held it
+  bool proven = false;                // it flew or bounced as only a ball does
+  double free_s = 0.0;                // how long it has been flying fast
+  double beside_s = 0.0;              // how long it was seen beside the ball
+  double in_hand_s = 0.0;             // how long it has not been flying
+  Mean confidence{0.5, 5.0};
+  Modes modes;
+  std::vector<Fix> fixes;       // oldest first
+  std::vector<Bounce> bounces;  // oldest first
+
+  template <class Archive>
+  void archive(Archive& a) {
+    a(key, evidence, groups, views, born_ns, seen_ns, paired_ns, proven, free_s, beside_s, in_hand_s,
+      confidence, modes, fixes, bounces);
   }
 };
 
