@@ -46,6 +46,9 @@ constexpr double kReach_mps = 20.0;
 constexpr double kProofWorth = 100.0;
 constexpr double kConfidenceWorth = 40.0;
 constexpr double kConfidenceMemory = 200.0;
+constexpr double kBandMemory = 6000.0;
+constexpr double kLeastBand = 0.25;
+constexpr double kMostBand = 16.0;
 // E[r^2 | r^2 <= 18] / 2 for two Gaussian degrees of freedom.
 constexpr double kTruncated = 0.9989;
 
@@ -65,6 +68,9 @@ std::vector<View> views_of(const State& state, const Rig& rig, std::span<const F
     view.camera = &rig.cameras[static_cast<std::size_t>(frame->camera)];
     view.offset_s = 1e-9 * static_cast<double>(frame->time_ns - time_ns);
     view.variance_px2 = variance_of(state.senses, frame->camera);
+    for (std::size_t b = 0; b < Senses::kBands; ++b) {
+      view.bands[b] = std::clamp(state.senses.bands[b].value, kLeastBand, kMostBand);
+    }
     views.push_back(view);
   }
   return views;
@@ -94,13 +100,17 @@ void learn(Senses& senses, const Sighting& s, const std::vector<View>& views) {
     const Vec2 e = seen.uv - image.uv;
     const double explained =
         form(image.du, now.pp, image.du) + form(image.dv, now.pp, image.dv);
-    const double share = 2.0 - explained / view.variance_px2;
+    const double expected = view.variance_of(seen);
+    const double share = 2.0 - explained / expected;
     if (!(share > 0.6)) continue;
     const double variance = dot(e, e) / (share * kTruncated);
-    if (variance > 30.0 * view.variance_px2) continue;
-    senses.variance_px2[static_cast<std::size_t>(view.frame->camera)].learn(variance,
+    if (variance > 30.0 * expected) continue;
+    const double band = expected / view.variance_px2;
+    senses.variance_px2[static_cast<std::size_t>(view.frame->camera)].learn(variance / band,
                                                                            kCameraMemory);
-    senses.pooled_px2.learn(variance, kPooledMemory);
+    senses.pooled_px2.learn(variance / band, kPooledMemory);
+    senses.bands[Senses::band_of(seen.confidence)].learn(variance / view.variance_px2,
+                                                         kBandMemory);
   }
   senses.seen.value = std::clamp(senses.seen.value, 0.2, 0.95);
 }

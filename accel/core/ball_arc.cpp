@@ -27,6 +27,8 @@ constexpr std::int64_t kGap_ns = 150'000'000;
 constexpr int kRounds = 6;
 constexpr int kNewtonSteps = 3;
 constexpr double kLongestFall_s = 3.0;
+// A blow is told from a push where it fits this much better.
+constexpr double kClearly = 0.25;
 
 struct Height {
   double t;  // after a reference
@@ -331,7 +333,7 @@ double release_tau(const std::vector<Deviation>& all, std::size_t on_arc, double
   }
   const Onset push = onset(off, oldest_on, true);
   const Onset blow = onset(off, oldest_on, false);
-  const Onset& best = blow.misfit < push.misfit ? blow : push;
+  const Onset& best = blow.misfit < kClearly * push.misfit ? blow : push;
   if (best.misfit > 1e200) return oldest_on;
   return std::clamp(best.tau, oldest_on - step, oldest_on + 0.05);
 }

@@ -96,7 +96,7 @@ Solution solve(const Choice& choice, const std::vector<View>& views, Vec3 start,
       const Candidate& seen = views[i].frame->candidates[static_cast<std::size_t>(choice[i])];
       Projection image;
       if (!project(*views[i].camera, out.at + delay_of(views[i], seen) * velocity, image)) continue;
-      const double w = 1.0 / views[i].variance_px2;
+      const double w = 1.0 / views[i].variance_of(seen);
       const Vec2 e = seen.uv - image.uv;
       h.add_outer(image.du, w);
       h.add_outer(image.dv, w);
@@ -125,7 +125,7 @@ bool agree(const Choice& choice, const std::vector<View>& views, Vec3 at, Vec3 v
   for (std::size_t i = 0; i < views.size(); ++i) {
     if (choice[i] < 0) continue;
     const Candidate& seen = views[i].frame->candidates[static_cast<std::size_t>(choice[i])];
-    if (residual2(views[i], seen, at, velocity) > kAgree * views[i].variance_px2) return false;
+    if (residual2(views[i], seen, at, velocity) > kAgree * views[i].variance_of(seen)) return false;
   }
   return true;
 }
@@ -176,7 +176,7 @@ Choice gather(const std::vector<View>& views, Vec3 at, Vec3 velocity, double sla
       const Vec2 e = candidates[c].uv - image.uv -
                      Vec2{shift * dot(image.du, velocity), shift * dot(image.dv, velocity)};
       const double variance =
-          view.variance_px2 + slack_mps * slack_mps * delay * delay * reach;
+          view.variance_of(candidates[c]) + slack_mps * slack_mps * delay * delay * reach;
       const double r2 = dot(e, e) / variance;
       if (r2 < least) {
         least = r2;
@@ -322,7 +322,7 @@ Sighting evaluate(const Choice& choice, const Modes& modes, const Moments& expec
     common += gain(view, senses);
     for (std::size_t kind = 0; kind < kModes; ++kind) {
       log_l[kind] +=
-          update(out.modes[kind], kind, linear, at, seen.uv, delay, view.variance_px2);
+          update(out.modes[kind], kind, linear, at, seen.uv, delay, view.variance_of(seen));
     }
   }
   double most = -1e300;
@@ -505,7 +505,7 @@ Fix fix_of(const Choice& choice, const std::vector<View>& views, Vec3 at, Vec3 v
     const Candidate& seen = views[i].frame->candidates[static_cast<std::size_t>(choice[i])];
     Projection image;
     if (!project(*views[i].camera, at + delay_of(views[i], seen) * velocity, image)) continue;
-    const double w = 1.0 / views[i].variance_px2;
+    const double w = 1.0 / views[i].variance_of(seen);
     const Vec2 e = seen.uv - image.uv;
     fix.information.add_outer(image.du, w);
     fix.information.add_outer(image.dv, w);

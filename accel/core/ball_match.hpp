@@ -20,7 +20,12 @@ struct View {
   const Camera* camera = nullptr;
   double offset_s = 0.0;  // first row's time after the group's
   double variance_px2 = 1.0;
+  std::array<double, Senses::kBands> bands{1.0, 1.0, 1.0, 1.0};  // factors by confidence
   std::array<bool, kMostCandidates> taken{};
+
+  double variance_of(const Candidate& candidate) const {
+    return variance_px2 * bands[Senses::band_of(candidate.confidence)];
+  }
 };
 
 // One candidate a view, -1 for none.

@@ -13,8 +13,10 @@ constexpr double kRestitutionStd = 0.07;
 constexpr double kFriction = 0.95;
 constexpr double kFrictionStd = 0.10;
 constexpr double kFrictionFloor_mps = 0.15;
-// Weights below this are not mixed.
+// Shares below this are not mixed; into a flight, whose velocity is known far better than that of
+// the other modes, only what is considerable is.
 constexpr double kTiny = 1e-7;
+constexpr double kConsiderable = 0.02;
 
 // An acceleration that is forgotten within tau (Singer 1970), and white acceleration beside it.
 struct Manoeuvre {
@@ -23,7 +25,7 @@ struct Manoeuvre {
   double white_m2ps3;
 };
 constexpr std::array<Manoeuvre, kModes> kManoeuvres{{
-    {0.3, 0.5, 1e-3},    // flight: spin, wind, the drag of another ball
+    {0.4, 0.5, 1e-3},    // flight: spin, wind, the drag of another ball
     {22.0, 0.08, 0.02},  // held: hands of somebody who plays
     {90.0, 0.04, 1.0},   // brisk: caught, thrown, pushed
     {5.0, 0.2, 5e-3},    // still: held quietly, lying, rolling
@@ -35,7 +37,7 @@ constexpr double kBlow_mps = 6.0;
 
 // Changes of mode a second, from row to column.
 constexpr std::array<std::array<double, kModes>, kModes> kRates{{
-    {0.0, 0.6, 1.5, 0.1, 0.7},
+    {0.0, 0.35, 0.7, 0.05, 0.5},
     {0.8, 0.0, 2.0, 1.0, 0.4},
     {6.0, 6.0, 0.0, 0.5, 0.5},
     {0.3, 2.0, 0.6, 0.0, 0.3},
@@ -258,7 +260,9 @@ void mix(Modes& modes, double t, const Options& options) {
     double used = 0.0;
     for (std::size_t from = 0; from < kModes; ++from) {
       share[from] /= total;
-      if (share[from] < kTiny) continue;
+      const bool counts = from == to || share[from] >= (to == kFlight ? kConsiderable : kTiny);
+      if (!counts) share[from] = 0.0;
+      if (share[from] == 0.0) continue;
       parts[from] = as_kind(old[from], from, to, options);
       for (std::size_t i = 0; i < kDim; ++i) mean[i] += share[from] * parts[from].x[i];
       used += share[from];
@@ -267,7 +271,7 @@ void mix(Modes& modes, double t, const Options& options) {
     out.x = mean;
     out.P.fill(0.0);
     for (std::size_t from = 0; from < kModes; ++from) {
-      if (share[from] >= kTiny) accumulate(out, parts[from], share[from] / used, mean);
+      if (share[from] > 0.0) accumulate(out, parts[from], share[from] / used, mean);
     }
   }
 }

@@ -146,6 +146,14 @@ struct Track {
 
 // How the cameras see balls, learned while tracking.
 struct Senses {
+  // Candidates of low, middling and high confidence may differ in noise by a factor.
+  static constexpr std::size_t kBands = 4;
+  static std::size_t band_of(double confidence) {
+    return static_cast<std::size_t>(
+        std::clamp(confidence * static_cast<double>(kBands), 0.0, static_cast<double>(kBands) - 1));
+  }
+
+  std::array<Mean, kBands> bands{{{1.0, 100.0}, {1.0, 100.0}, {1.0, 100.0}, {1.0, 100.0}}};
   std::array<Mean, kMostCameras> variance_px2;
   Mean pooled_px2;
   Mean seen{0.7, 60.0};    // share of the views that see the ball
@@ -153,7 +161,7 @@ struct Senses {
 
   template <class Archive>
   void archive(Archive& a) {
-    a(variance_px2, pooled_px2, seen, clutter);
+    a(bands, variance_px2, pooled_px2, seen, clutter);
   }
 };
 
