@@ -90,16 +90,15 @@ void learn(Senses& senses, const Sighting& s, const std::vector<View>& views) {
     const double delay = view.offset_s;
     Projection image;
     if (!project(*view.camera, now.p + delay * now.v, image)) continue;
-    const bool inside = image.uv.x >= 0.0 && image.uv.y >= 0.0 &&
-                        image.uv.x < view.camera->width && image.uv.y < view.camera->height;
+    const bool inside = image.uv.x >= 0.0 && image.uv.y >= 0.0 && image.uv.x < view.camera->width &&
+                        image.uv.y < view.camera->height;
     if (!inside) continue;
     senses.seen.learn(s.choice[i] >= 0 ? 1.0 : 0.0, kShareMemory);
     if (s.choice[i] < 0 || (s.views < 3 && s.modes[kFlight].weight < kSureFlight)) continue;
     const Candidate& seen = view.frame->candidates[static_cast<std::size_t>(s.choice[i])];
     if (!project(*view.camera, now.p + (delay + seen.delay_s) * now.v, image)) continue;
     const Vec2 e = seen.uv - image.uv;
-    const double explained =
-        form(image.du, now.pp, image.du) + form(image.dv, now.pp, image.dv);
+    const double explained = form(image.du, now.pp, image.du) + form(image.dv, now.pp, image.dv);
     const double expected = view.variance_of(seen);
     const double share = 2.0 - explained / expected;
     if (!(share > 0.6)) continue;
@@ -107,10 +106,9 @@ void learn(Senses& senses, const Sighting& s, const std::vector<View>& views) {
     if (variance > 30.0 * expected) continue;
     const double band = expected / view.variance_px2;
     senses.variance_px2[static_cast<std::size_t>(view.frame->camera)].learn(variance / band,
-                                                                           kCameraMemory);
+                                                                            kCameraMemory);
     senses.pooled_px2.learn(variance / band, kPooledMemory);
-    senses.bands[Senses::band_of(seen.confidence)].learn(variance / view.variance_px2,
-                                                         kBandMemory);
+    senses.bands[Senses::band_of(seen.confidence)].learn(variance / view.variance_px2, kBandMemory);
   }
   senses.seen.value = std::clamp(senses.seen.value, 0.2, 0.95);
 }
@@ -262,9 +260,9 @@ void give_birth(State& state, std::vector<View>& views) {
     remember(track, fix);
     take(views, find.choice);
     if (state.tracks.size() >= kMostTracks) {
-      const auto least_sure = std::min_element(
-          state.tracks.begin(), state.tracks.end(),
-          [](const Track& a, const Track& b) { return a.evidence < b.evidence; });
+      const auto least_sure =
+          std::min_element(state.tracks.begin(), state.tracks.end(),
+                           [](const Track& a, const Track& b) { return a.evidence < b.evidence; });
       if (least_sure->evidence >= track.evidence) continue;
       state.tracks.erase(least_sure);
       ++state.counters.deaths;

@@ -75,7 +75,9 @@ BounceFit fit_bounce(const std::vector<Height>& h, std::size_t split, std::size_
   if (split < begin + 2 || end < split + 2) return out;
   const Height& a = h[split - 1];
   const Height& b = h[split];
-  const auto rate = [&](std::size_t i, std::size_t k) { return (h[k].z - h[i].z) / (h[k].t - h[i].t); };
+  const auto rate = [&](std::size_t i, std::size_t k) {
+    return (h[k].z - h[i].z) / (h[k].t - h[i].t);
+  };
   out.down = rate(begin, split - 1) - 0.5 * kGravity_mps2 * (a.t - h[begin].t);
   out.up = rate(split, end - 1) + 0.5 * kGravity_mps2 * (h[end - 1].t - b.t);
   if (!(out.down < -0.3) || !(out.up > 0.3)) return out;
@@ -151,7 +153,6 @@ Bounce bounce_of(const BounceFit& fit, const std::vector<Height>& h, std::int64_
   return out;
 }
 
-
 void fly_by(Vec3& p, Vec3& v, double seconds, const Options& options) {
   const int steps = std::clamp(static_cast<int>(std::fabs(seconds) / 0.02) + 1, 1, 256);
   for (int i = 0; i < steps; ++i) fly(p, v, {}, seconds / steps, options);
@@ -197,7 +198,8 @@ bool invert6(const std::array<double, 36>& a, std::array<double, 36>& out) {
 }
 
 // Gauss-Newton over position and velocity at the newest fix.
-Fit fit_flight(const std::vector<Fix>& fixes, std::size_t first, Fit start, const Options& options) {
+Fit fit_flight(const std::vector<Fix>& fixes, std::size_t first, Fit start,
+               const Options& options) {
   Fit fit = start;
   const Fix& newest = fixes.back();
   for (int step = 0; step < kNewtonSteps; ++step) {
@@ -372,8 +374,8 @@ Arc fit_arc(const Track& track, const Options& options) {
   const std::int64_t newest = fixes.back().time_ns;
   const std::int64_t floor_ns = track.bounces.empty() ? kLongAgo : track.bounces.back().time_ns;
   const auto joins = [&](std::size_t i) {
-    return fixes[i].time_ns > floor_ns && (i + 1 == fixes.size() ||
-                                           fixes[i + 1].time_ns - fixes[i].time_ns <= kGap_ns);
+    return fixes[i].time_ns > floor_ns &&
+           (i + 1 == fixes.size() || fixes[i + 1].time_ns - fixes[i].time_ns <= kGap_ns);
   };
   std::size_t first = fixes.size();
   while (first > 0 && joins(first - 1) && fixes[first - 1].flight > 0.5) --first;

@@ -47,8 +47,8 @@ struct Linear {
 
 // A candidate near one mode's expectation by the measure of its whole uncertainty.
 int nearest(const View& view, const Mode& mode, Vec3 acceleration, double delay_s) {
-  const Vec3 p = part(mode.x, 0) + delay_s * part(mode.x, 1) +
-                 (0.5 * delay_s * delay_s) * acceleration;
+  const Vec3 p =
+      part(mode.x, 0) + delay_s * part(mode.x, 1) + (0.5 * delay_s * delay_s) * acceleration;
   Projection image;
   if (!project(*view.camera, p, image)) return -1;
   const Sym3 pp = block_of(mode.P, 0);
@@ -468,7 +468,8 @@ std::vector<Find> find_new(const std::vector<View>& views, const Senses& senses,
     std::vector<View> slack = views;
     for (std::size_t i = 0; i < views.size(); ++i) {
       const double moved = kUnknownSpeed_mps * views[i].offset_s;
-      const double scale = views[i].camera->k.fx / std::max(norm(point.at - views[i].camera->center), 1.0);
+      const double scale =
+          views[i].camera->k.fx / std::max(norm(point.at - views[i].camera->center), 1.0);
       slack[i].variance_px2 += moved * moved * scale * scale;
     }
     const Solution solution = solve(find.choice, slack, point.at, {}, nullptr);

@@ -33,10 +33,10 @@ using Choice = std::vector<int>;
 
 struct Sighting {
   Choice choice;
-  Modes modes;             // after it
-  double evidence = 0.0;   // log likelihood over that of clutter alone
+  Modes modes;            // after it
+  double evidence = 0.0;  // log likelihood over that of clutter alone
   int views = 0;
-  int expected = 0;        // views that look there
+  int expected = 0;  // views that look there
 };
 
 // The best set for a ball that is expected as `modes` say; `voted` is set where views had to vote.

@@ -16,7 +16,7 @@ constexpr double kFrictionFloor_mps = 0.15;
 // Shares below this are not mixed; into a flight, whose velocity is known far better than that of
 // the other modes, only what is considerable is.
 constexpr double kTiny = 1e-7;
-constexpr double kConsiderable = 0.02;
+constexpr double kConsiderable = 0.004;
 
 // An acceleration that is forgotten within tau (Singer 1970), and white acceleration beside it.
 struct Manoeuvre {
@@ -25,7 +25,7 @@ struct Manoeuvre {
   double white_m2ps3;
 };
 constexpr std::array<Manoeuvre, kModes> kManoeuvres{{
-    {0.4, 0.5, 1e-3},    // flight: spin, wind, the drag of another ball
+    {0.25, 0.5, 5e-4},   // flight: spin, wind, the drag of another ball
     {22.0, 0.08, 0.02},  // held: hands of somebody who plays
     {90.0, 0.04, 1.0},   // brisk: caught, thrown, pushed
     {5.0, 0.2, 5e-3},    // still: held quietly, lying, rolling
@@ -37,7 +37,7 @@ constexpr double kBlow_mps = 6.0;
 
 // Changes of mode a second, from row to column.
 constexpr std::array<std::array<double, kModes>, kModes> kRates{{
-    {0.0, 0.35, 0.7, 0.05, 0.5},
+    {0.0, 0.6, 1.5, 0.05, 0.8},
     {0.8, 0.0, 2.0, 1.0, 0.4},
     {6.0, 6.0, 0.0, 0.5, 0.5},
     {0.3, 2.0, 0.6, 0.0, 0.3},

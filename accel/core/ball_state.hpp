@@ -43,7 +43,7 @@ struct Options {
 struct Candidate {
   Vec2 uv;
   double confidence = 0.0;
-  Vec3 ray;             // unit, world
+  Vec3 ray;              // unit, world
   double delay_s = 0.0;  // its row after the first
 };
 
@@ -139,8 +139,8 @@ struct Track {
 
   template <class Archive>
   void archive(Archive& a) {
-    a(key, evidence, groups, views, born_ns, seen_ns, paired_ns, proven, free_s, beside_s, in_hand_s,
-      confidence, modes, fixes, bounces);
+    a(key, evidence, groups, views, born_ns, seen_ns, paired_ns, proven, free_s, beside_s,
+      in_hand_s, confidence, modes, fixes, bounces);
   }
 };
 
@@ -156,7 +156,7 @@ struct Senses {
   std::array<Mean, kBands> bands{{{1.0, 100.0}, {1.0, 100.0}, {1.0, 100.0}, {1.0, 100.0}}};
   std::array<Mean, kMostCameras> variance_px2;
   Mean pooled_px2;
-  Mean seen{0.7, 60.0};    // share of the views that see the ball
+  Mean seen{0.7, 60.0};     // share of the views that see the ball
   Mean clutter{0.2, 60.0};  // other candidates in a frame
 
   template <class Archive>

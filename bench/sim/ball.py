@@ -1,12 +1,12 @@
 """The ball of a simulated arena: ground truth at any time, and the candidates of every camera.
 
-    from bench.sim import Arena, preset
-    from bench.sim.ball import BallArena, BallPlay
-    ball = BallArena(Arena(preset("standard", frames=1200)), BallPlay())
-    for frame_set in ball.frame_sets():
-        for view in frame_set.views:
-            ...  # view.camera, view.capture_time_ns, view.candidates (N, 3)
-    ball.truth(time_ns).position_m
+from bench.sim import Arena, preset
+from bench.sim.ball import BallArena, BallPlay
+ball = BallArena(Arena(preset("standard", frames=1200)), BallPlay())
+for frame_set in ball.frame_sets():
+    for view in frame_set.views:
+        ...  # view.camera, view.capture_time_ns, view.candidates (N, 3)
+    ball.truth(frame_set.time_ns).position_m
 """
 
 from __future__ import annotations
@@ -134,9 +134,7 @@ class BallArena:
             Event(e.time_s / tempo, e.person, e.kind, e.duration_s / tempo)
             for e in arena.crowd.roam.events
         ]
-        return write_script(
-            hands_of(joints), events, seconds, self.play, arena.options.seed
-        )
+        return write_script(hands_of(joints), events, seconds, self.play, arena.options.seed)
 
     def truth(self, time_ns: int) -> BallTruth:
         """The ball at a time."""
@@ -233,7 +231,7 @@ class BallArena:
     def _decoys(self, frames: Ints, rng: np.random.Generator) -> list[list[Floats]]:
         """Candidates on the heads of the first people, by frame and camera."""
         cameras, count = len(self.arena.rig.names), min(self.play.decoys, self.arena.options.people)
-        none = [[np.zeros((0, 3))] * cameras for _ in frames]
+        none: list[list[Floats]] = [[np.zeros((0, 3))] * cameras for _ in frames]
         if count == 0:
             return none
         uv, _ = self.arena.images(frames)

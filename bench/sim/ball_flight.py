@@ -63,11 +63,9 @@ def _step(p: Triple, v: Triple, h: float, air: Air) -> tuple[Triple, Triple]:
     a = _pull(v, air)
     middle = (v[0] + 0.5 * h * a[0], v[1] + 0.5 * h * a[1], v[2] + 0.5 * h * a[2])
     a = _pull(middle, air)
-    half = 0.5 * h * h
-    return (
-        (p[0] + h * v[0] + half * a[0], p[1] + h * v[1] + half * a[1], p[2] + h * v[2] + half * a[2]),
-        (v[0] + h * a[0], v[1] + h * a[1], v[2] + h * a[2]),
-    )
+    w = (v[0] + h * a[0], v[1] + h * a[1], v[2] + h * a[2])
+    x, y, z = (p[i] + 0.5 * h * (v[i] + w[i]) for i in range(3))
+    return (x, y, z), w
 
 
 def fly(p0: Floats, v0: Floats, duration_s: float, air: Air, step_s: float = FINE_S) -> Flown:

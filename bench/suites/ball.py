@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bench.arrays import Ints
+from bench.arrays import Ints, Keypoints
 from bench.ball_score import VIEWS, BallScore, Timing, timing
 from bench.config import BenchConfig, SuiteConfig, at_least, within
 from bench.report import Report
@@ -86,12 +86,10 @@ class Config(SuiteConfig):
 class Following(Protocol):
     """What is measured: `accel.BallTracker`, or anything that does its work."""
 
-    def observe(self, camera: int, capture_time_ns: int, candidates: object, /) -> bool:
+    def observe(self, camera: int, capture_time_ns: int, candidates: Keypoints, /) -> bool:
         """Take one camera frame."""
 
-    def snapshot(
-        self, time_ns: int, people: accel.Snapshot | None = None, /
-    ) -> accel.BallSnapshot:
+    def snapshot(self, time_ns: int, people: accel.Snapshot | None = None, /) -> accel.BallSnapshot:
         """The ball at a time."""
 
 
@@ -134,7 +132,7 @@ def true_people(arena: Arena) -> PeopleAt:
         return accel.Snapshot(
             frame_set.time_ns,
             np.arange(1, len(joints) + 1, dtype=np.int64),
-            joints,
+            joints.astype(np.float64),
             np.broadcast_to(1.5e-4 * np.eye(3), (*shape, 3, 3)).copy(),
             np.ones(shape, dtype=np.float32),
             np.full(shape, 8, dtype=np.int32),
