@@ -300,6 +300,7 @@ void advance(State& state, const Rig& rig, const Options& options,
     return ca != cb ? ca : a.evidence > b.evidence;
   });
   const bool alone = state.tracks.size() == 1;
+  Choice seen(views.size(), -1);
   for (Track& track : state.tracks) {
     move_modes(track.modes, seconds, options);
     bool voted = false;
@@ -309,18 +310,19 @@ void advance(State& state, const Rig& rig, const Options& options,
     const bool sure = track.key == state.chosen && believed(track) && s.views >= 2;
     if (sure) {
       learn(state.senses, s, views);
-      for (std::size_t i = 0; i < views.size(); ++i) {
-        const auto rows = static_cast<double>(views[i].frame->rows);
-        state.senses.clutter.learn(rows - (s.choice[i] >= 0 ? 1.0 : 0.0), kShareMemory);
-      }
       state.counters.used += s.views;
     }
+    if (track.key == state.chosen) seen = s.choice;
     work_in(track, std::move(s), views, state.time_ns);
     judge_motion(track, seconds);
     if (!believed(track)) continue;
     const int bounces = note_bounces(track, options);
     state.counters.bounces += bounces;
     if (bounces > 0) track.proven = true;
+  }
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    const double others = views[i].frame->rows - (seen[i] >= 0 ? 1.0 : 0.0);
+    state.senses.clutter.learn(others, kShareMemory);
   }
   if (!alone) merge(state);
   give_birth(state, views);

@@ -10,9 +10,12 @@ namespace {
 // Candidates of a view that take part in a vote, and pairs that propose a point.
 constexpr std::size_t kMostVoters = 6;
 constexpr std::size_t kMostPairs = 96;
-// Candidates of a view that take part in finding a new ball, and points looked at.
-constexpr std::size_t kMostFinders = 12;
-constexpr std::size_t kMostPoints = 64;
+// Candidates of a view that take part in finding a new ball: so many that their pairs stay below
+// `kMostFinderPairs`, fewer beside a ball that is seen; and points looked at.
+constexpr std::size_t kLeastFinders = 6;
+constexpr std::size_t kMostFinders = 32;
+constexpr std::size_t kMostFinderPairs = 20'000;
+constexpr std::size_t kMostPoints = 128;
 constexpr int kSolveSteps = 3;
 // Standard deviation of a velocity that nobody knows yet.
 constexpr double kUnknownSpeed_mps = 5.0;
@@ -373,6 +376,15 @@ std::vector<Voter> voters_near(const std::vector<View>& views, const Moments& ex
   return out;
 }
 
+std::size_t finders_of(std::size_t views) {
+  std::size_t finders = kLeastFinders;
+  const std::size_t pairs = views * (views - 1) / 2;
+  while (finders < kMostFinders && pairs * (finders + 1) * (finders + 1) <= kMostFinderPairs) {
+    ++finders;
+  }
+  return finders;
+}
+
 }  // namespace
 
 Sighting sight(const Modes& modes, const std::vector<View>& views, const Senses& senses,
@@ -418,11 +430,12 @@ Sighting sight(const Modes& modes, const std::vector<View>& views, const Senses&
 
 std::vector<Find> find_new(const std::vector<View>& views, const Senses& senses,
                            std::size_t least_views, std::size_t most) {
+  const std::size_t finders = most > 1 ? finders_of(views.size()) : kLeastFinders;
   std::vector<Voter> voters;
   for (std::size_t i = 0; i < views.size(); ++i) {
     std::size_t used = 0;
     // Candidates lie in order of confidence.
-    for (std::size_t c = 0; c < views[i].frame->candidates.size() && used < kMostFinders; ++c) {
+    for (std::size_t c = 0; c < views[i].frame->candidates.size() && used < finders; ++c) {
       if (views[i].taken[c]) continue;
       voters.push_back({i, c});
       ++used;

@@ -145,7 +145,7 @@ Report report(const State& state, std::int64_t time_ns, std::span<const Wrist> w
                     finite(out.position) && invert(out.covariance_m2, inverse);
   if (!told) return Report{};
   out.known = true;
-  if (out.phase == Phase::kFlight) out.arc = fit_arc(*track, options);
+  if (out.flight > 0.5) out.arc = fit_arc(*track, options);
   return out;
 }
 

@@ -156,8 +156,8 @@ struct Senses {
   std::array<Mean, kBands> bands{{{1.0, 100.0}, {1.0, 100.0}, {1.0, 100.0}, {1.0, 100.0}}};
   std::array<Mean, kMostCameras> variance_px2;
   Mean pooled_px2;
-  Mean seen{0.7, 60.0};     // share of the views that see the ball
-  Mean clutter{0.2, 60.0};  // other candidates in a frame
+  Mean seen{0.7, 60.0};    // share of the views that see the ball
+  Mean clutter{0.2, 8.0};  // other candidates in a frame
 
   template <class Archive>
   void archive(Archive& a) {

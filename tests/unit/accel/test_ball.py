@@ -59,9 +59,7 @@ def show(
         tracker.observe(camera, time_ns, np.array([[*pixel, 0.9]], dtype=np.float32))
 
 
-def test_a_snapshot_has_the_stated_shapes(
-    ball: BallArena, frame_sets: list[BallFrameSet]
-) -> None:
+def test_a_snapshot_has_the_stated_shapes(ball: BallArena, frame_sets: list[BallFrameSet]) -> None:
     tracker = accel.BallTracker(ball.arena.accel_rig())
     feed(tracker, frame_sets[:60])
     snapshot = tracker.snapshot(frame_sets[59].time_ns)
@@ -192,9 +190,7 @@ def test_the_order_of_arrival_changes_no_bit(
         feed(ordered, part)
         views = [view for frame_set in part for view in frame_set.views]
         for k in rng.permutation(len(views)):
-            assert shuffled.observe(
-                views[k].camera, views[k].capture_time_ns, views[k].candidates
-            )
+            assert shuffled.observe(views[k].camera, views[k].capture_time_ns, views[k].candidates)
             if rng.random() < 0.1:
                 shuffled.snapshot(part[0].time_ns)
         for time_ns in (part[1].time_ns + 3_000_000, part[-1].time_ns, part[-1].time_ns + NS // 50):
