@@ -16,7 +16,7 @@ constexpr double kFrictionFloor_mps = 0.15;
 // Shares below this are not mixed; into a flight, whose velocity is known far better than that of
 // the other modes, only what is considerable is.
 constexpr double kTiny = 1e-7;
-constexpr double kConsiderable = 0.004;
+constexpr double kConsiderable = 0.008;
 
 // An acceleration that is forgotten within tau (Singer 1970), and white acceleration beside it.
 struct Manoeuvre {
@@ -26,10 +26,10 @@ struct Manoeuvre {
 };
 constexpr std::array<Manoeuvre, kModes> kManoeuvres{{
     {0.25, 0.5, 5e-4},   // flight: spin, wind, the drag of another ball
-    {22.0, 0.08, 0.02},  // held: hands of somebody who plays
-    {90.0, 0.04, 1.0},   // brisk: caught, thrown, pushed
+    {26.0, 0.08, 0.05},  // held: hands of somebody who plays
+    {110.0, 0.04, 1.0},  // brisk: caught, thrown, pushed
     {5.0, 0.2, 5e-3},    // still: held quietly, lying, rolling
-    {22.0, 0.08, 0.0},   // struck: after a blow
+    {26.0, 0.08, 0.0},   // struck: after a blow
 }};
 
 // A blow in a step: the standard deviation of what it adds to the velocity.
@@ -37,8 +37,8 @@ constexpr double kBlow_mps = 6.0;
 
 // Changes of mode a second, from row to column.
 constexpr std::array<std::array<double, kModes>, kModes> kRates{{
-    {0.0, 0.6, 1.5, 0.05, 0.8},
-    {0.8, 0.0, 2.0, 1.0, 0.4},
+    {0.0, 0.3, 0.6, 0.03, 0.5},
+    {0.7, 0.0, 3.0, 0.7, 0.6},
     {6.0, 6.0, 0.0, 0.5, 0.5},
     {0.3, 2.0, 0.6, 0.0, 0.3},
     {20.0, 20.0, 20.0, 0.0, 0.0},

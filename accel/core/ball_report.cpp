@@ -23,7 +23,11 @@ constexpr double kTillBounce_s = 0.45;
 constexpr double kDrift_mps = 4.0;
 // Nearer to a wrist than this it takes a sure flight to leave the hand.
 constexpr double kAtHand_m = 0.30;
-constexpr double kSureFlight = 0.97;
+// Farther than this from every wrist nobody has it.
+constexpr double kFar_m = 0.8;
+constexpr double kFlightAtHand = 0.15;
+constexpr double kMovedAfar = 0.1;
+constexpr double kSureFlight = 0.85;
 // A dribbling hand touches the ball for less than this.
 constexpr double kTouch_s = 0.25;
 constexpr double kLying_m = 0.10;
@@ -50,6 +54,21 @@ Nearest nearest(std::span<const Wrist> wrists, Vec3 at, double vertical) {
     if (metres < out.metres) out = {&wrist, metres};
   }
   return out;
+}
+
+// What the nearest wrist says of the modes: beside one, a flight is unlikely, far from all of them
+// nobody moves the ball. Odds of flight against being held, linear in between.
+void weigh(Modes& modes, std::span<const Wrist> wrists) {
+  if (wrists.empty()) return;
+  const double metres = nearest(wrists, moments(modes).p, 1.0).metres;
+  const double near = std::clamp((kFar_m - metres) / (kFar_m - kAtHand_m), 0.0, 1.0);
+  modes[kFlight].weight *= 1.0 - (1.0 - kFlightAtHand) * near;
+  const double moved = kMovedAfar + (1.0 - kMovedAfar) * near;
+  modes[kHeld].weight *= moved;
+  modes[kBrisk].weight *= moved;
+  double total = 0.0;
+  for (const Mode& mode : modes) total += mode.weight;
+  for (Mode& mode : modes) mode.weight /= total;
 }
 
 // A ball that somebody holds out of sight is where their wrist is.
@@ -127,6 +146,7 @@ Report report(const State& state, std::int64_t time_ns, std::span<const Wrist> w
   }
   Modes modes = track->modes;
   move_modes(modes, 1e-9 * static_cast<double>(time_ns - state.time_ns), options);
+  weigh(modes, wrists);
   const Moments now = moments(modes);
   out.position = now.p;
   out.velocity = now.v;
