@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from accel import reference
 from accel.alignment import Alignment
+from accel.ball import BallOptions, BallSnapshot, BallTracker
+from accel.ball_arc import BallArc, Bounce
 from accel.errors import (
     AlignmentError,
     CalibrationError,
@@ -28,6 +30,11 @@ __all__ = [
     "COCO17",
     "Alignment",
     "AlignmentError",
+    "BallArc",
+    "BallOptions",
+    "BallSnapshot",
+    "BallTracker",
+    "Bounce",
     "CalibrationError",
     "CalibrationFileError",
     "CheckpointError",

@@ -53,3 +53,44 @@ class Tracker:
     @staticmethod
     def restore(rig: Rig, checkpoint: bytes) -> Tracker: ...
     def options(self) -> dict[str, Any]: ...
+
+_Vector = NDArray[np.float64]
+_Arc = tuple[
+    int,
+    float,
+    _Vector,
+    _Vector,
+    bool,
+    int,
+    float,
+    int,
+    _Vector,
+    _Vector,
+    NDArray[np.float64],
+    int | None,
+]
+_Ball = tuple[
+    _Vector,
+    _Vector,
+    NDArray[np.float64],
+    NDArray[np.float64],
+    int,
+    int | None,
+    int,
+    float,
+    int,
+    _Arc | None,
+    list[tuple[int, float, _Vector, float, float]],
+]
+
+class BallTracker:
+    def __init__(self, rig: Rig, options: Mapping[str, object]) -> None: ...
+    def observe(self, camera: int, time_ns: int, candidates: NDArray[np.float32]) -> bool: ...
+    def snapshot(
+        self,
+        time_ns: int,
+        ids: NDArray[np.int64],
+        points_m: NDArray[np.float64],
+        covariance_m2: NDArray[np.float64],
+    ) -> _Ball | None: ...
+    def stats(self) -> dict[str, float]: ...

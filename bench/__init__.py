@@ -1,1 +1,1 @@
-"""What Tipoff measures about itself: `python -m bench suite=core|shelf|triton|pipeline`."""
+"""What Tipoff measures about itself: `python -m bench suite=core|shelf|ball|triton|pipeline`."""

@@ -9,6 +9,11 @@ from tests.support.cli import run_tipoff
 ACCEL = {
     "Alignment",
     "AlignmentError",
+    "BallArc",
+    "BallOptions",
+    "BallSnapshot",
+    "BallTracker",
+    "Bounce",
     "COCO17",
     "CalibrationError",
     "CalibrationFileError",

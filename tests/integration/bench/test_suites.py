@@ -129,3 +129,25 @@ def test_help_teaches(tmp_path: Path) -> None:
     assert done.returncode == 0
     for words in ("suite=core", "workload", "result.json", "Exit code"):
         assert words in done.stdout
+
+
+def test_ball_leaves_errors_coverage_and_times_of_events(tmp_path: Path) -> None:
+    done = run_bench(
+        tmp_path,
+        "suite=ball",
+        "rig=court4",
+        "workload.people=[6]",
+        "suite.frames=240",
+        "suite.games=1",
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = results(tmp_path)
+    phases, views, events, times = found["tables"]
+    whole = phases["rows"][-1]
+    assert (whole["phase"], whole["snapshots"]) == ("all", 210)
+    assert whole["known"] > 0.95
+    assert whole["median_mm"] < 60
+    assert sum(row["snapshots"] for row in views["rows"]) == 210
+    assert {row["event"] for row in events["rows"]} == {"bounce", "release"}
+    assert times["rows"][0]["digest"] in done.stdout
+    assert found["details"]["4 cameras"]["positive_definite"] == 1.0
