@@ -84,6 +84,28 @@ def test_shelf_reaches_its_target_with_one_identity_an_actor(tmp_path: Path) -> 
     assert row["ids"] == "1 1 1"
 
 
+def test_uncertainty_marks_every_cell_with_enough_joints(tmp_path: Path) -> None:
+    done = run_bench(
+        tmp_path,
+        "suite=uncertainty",
+        "rig.cameras=[3]",
+        "suite.workloads=[async]",
+        "suite.people=6",
+        "suite.frames=120",
+        "suite.least_joints=500",
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found = results(tmp_path)[0]
+    rows = {row["asked"]: row for row in found["tables"][0]["rows"]}
+    assert {"live", "live, inside"} <= set(rows)
+    for row in rows.values():
+        told = {name: row[name].split() for name in ("all", "trunk", "limbs", "3-4_views")}
+        for percent, mark in told.values():
+            assert (mark == "✓") == (93 <= float(percent) <= 97)
+    missed = any("✗" in str(row) for row in rows.values())
+    assert any("coverage of" in miss for miss in found["targets_missed"]) == missed
+
+
 def test_a_missed_target_is_exit_code_1_and_still_leaves_the_run_folder(tmp_path: Path) -> None:
     done = run_bench(tmp_path, "suite=shelf", "suite.frames=20", "suite.target_pcp=100.5")
     assert done.returncode == 1
