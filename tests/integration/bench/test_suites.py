@@ -106,6 +106,16 @@ def test_uncertainty_marks_every_cell_with_enough_joints(tmp_path: Path) -> None
     assert any("coverage of" in miss for miss in found["targets_missed"]) == missed
 
 
+def test_cmc_stands_beside_the_published_tracks(tmp_path: Path) -> None:
+    done = run_bench(tmp_path, "suite=cmc", "suite.frames=60", "suite.sequences=[CMC1]")
+    assert done.returncode in (0, 1), done.stderr
+    ours, published = results(tmp_path)[0]["tables"][0]["rows"]
+    assert published["mota"] == published["idf1"] == 1.0
+    assert ours["recall"] > 0.8
+    assert ours["precision"] > 0.8
+    assert ours["distance_mm"] < 300
+
+
 def test_a_missed_target_is_exit_code_1_and_still_leaves_the_run_folder(tmp_path: Path) -> None:
     done = run_bench(tmp_path, "suite=shelf", "suite.frames=20", "suite.target_pcp=100.5")
     assert done.returncode == 1
@@ -132,6 +142,9 @@ def test_triton_compares_the_server_with_this_process(tmp_path: Path) -> None:
     [
         (("suite=core", "workload.fps=0"), 2, "workload.fps"),
         (("suite=shelf", "suite.data=/nowhere"), 3, "TIPOFF_DATA"),
+        (("suite=cmc", "suite.data=/nowhere"), 3, "TIPOFF_DATA"),
+        (("suite=cmc", "suite.sequences=[CMC9]"), 2, "CMC9"),
+        (("suite=uncertainty", "suite.workloads=[easy]"), 2, "easy"),
         (("suite=core", "peer.name=nobody"), 3, "nobody"),
         (("suite=nothing",), 1, "suite/nothing"),
         (("suite=core", "suite.frames=many"), 1, "suite.frames"),
