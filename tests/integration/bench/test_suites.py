@@ -33,6 +33,7 @@ def results(out: Path) -> list[dict[str, Any]]:
     return [json.loads(p.read_text("utf-8")) for p in sorted(out.rglob("result.json"))]
 
 
+QUICK = ("suite.worst_frames=0", "suite.memory_frames=0")
 SMALL_CORE = (
     "suite=core",
     "rig=court4",
@@ -40,6 +41,11 @@ SMALL_CORE = (
     "suite.frames=90",
     "suite.timed_frames=10",
     "suite.repetitions=2",
+    "suite.peer_frames=3",
+    "suite.peer_budget_s=0.2",
+    "suite.worst_frames=80",
+    "suite.worst_cameras=[4]",
+    "suite.memory_frames=10",
 )
 
 
@@ -49,9 +55,17 @@ def test_core_leaves_a_table_and_a_run_folder_that_says_everything(tmp_path: Pat
     assert "OpenCV" in done.stdout
     assert "mpjpe" in done.stdout
     (found,) = results(tmp_path)
-    times, accuracy = found["tables"]
-    assert [row["system"].split()[0] for row in times["rows"]] == ["tipoff", "OpenCV"]
-    (row,) = accuracy["rows"]
+    times, accuracy, worst, memory = found["tables"]
+    systems = [row["system"].split()[0] for row in times["rows"]]
+    assert systems[:2] == ["tipoff", "OpenCV"]
+    told = " ".join([*systems, *found["notes"]])
+    assert "aniposelib" in told
+    assert "ose2" in told
+    row = accuracy["rows"][0]
+    assert row["system"] == "tipoff"
+    assert worst["rows"][0]["ratio"] >= 1
+    assert worst["rows"][0]["at"] >= 60
+    assert memory["rows"][0]["full_kib"] > 0
     assert row["mpjpe_mm"] < 60
     assert row["recall"] > 0.95
     assert row["digest"] in done.stdout
@@ -65,7 +79,7 @@ def test_core_leaves_a_table_and_a_run_folder_that_says_everything(tmp_path: Pat
 def test_core_gives_the_same_digest_for_the_same_seed_and_another_for_another(
     tmp_path: Path,
 ) -> None:
-    done = run_bench(tmp_path, "-m", *SMALL_CORE, "peer=none,opencv", "seed=1,2")
+    done = run_bench(tmp_path, "-m", *SMALL_CORE, "peer=none,opencv", "seed=1,2", *QUICK)
     assert done.returncode == 0, done.stderr
     digests = {
         (r["config"]["seed"], r["config"]["peer"]["name"]): r["tables"][1]["rows"][0]["digest"]
@@ -145,7 +159,7 @@ def test_triton_compares_the_server_with_this_process(tmp_path: Path) -> None:
         (("suite=cmc", "suite.data=/nowhere"), 3, "TIPOFF_DATA"),
         (("suite=cmc", "suite.sequences=[CMC9]"), 2, "CMC9"),
         (("suite=uncertainty", "suite.workloads=[easy]"), 2, "easy"),
-        (("suite=core", "peer.name=nobody"), 3, "nobody"),
+        (("suite=core", "peer.modules=[nobody]"), 3, "nobody"),
         (("suite=nothing",), 1, "suite/nothing"),
         (("suite=core", "suite.frames=many"), 1, "suite.frames"),
     ],
