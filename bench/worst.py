@@ -130,7 +130,8 @@ def memory(factory: TrackerFactory, arena: Arena, frames: int = 60, copies: int 
     rig = arena.accel_rig()
     frame_sets = list(arena.frame_sets(0, 3 * frames))
     nobody = [emptied(frame_set) for frame_set in frame_sets[:frames]]
-    _feed([factory(rig) for _ in range(2)], frame_sets[:frames])  # what is loaded once is loaded
+    warm = [factory(rig) for _ in range(2)]  # stays until the end, or its memory would be reused
+    _feed(warm, frame_sets[:frames])
     before = resident_kib()
     idle = [factory(rig) for _ in range(copies)]
     _feed(idle, nobody)
@@ -141,6 +142,7 @@ def memory(factory: TrackerFactory, arena: Arena, frames: int = 60, copies: int 
     _feed(busy, frame_sets[frames:])
     later = resident_kib()
     empty, full = (between - before) / copies, (after - between) / copies
+    assert len(warm) + len(idle) == 2 + copies
     save = getattr(busy[0], "checkpoint", None)
     cells = arena.options.people * arena.options.ring.cameras
     return Memory(
