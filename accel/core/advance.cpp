@@ -105,13 +105,18 @@ class Step {
   }
 
   void take_noise(FrameWork& work) const {
-    std::array<double, NoiseModel::kBands + 1> variance{};
+    const Lanes& keypoints = work.frame->keypoints;
+    work.noise.reserve(keypoints.stride());
+    NoiseArgs args{};
+    args.confidence = keypoints.row(2);
+    args.lanes = static_cast<long>(keypoints.stride());
     for (int b = 0; b < NoiseModel::kBands; ++b) {
-      variance[static_cast<std::size_t>(b) + 1] = state_.noise.variance_px2(work.camera, b);
+      args.band[b] = state_.noise.variance_px2(work.camera, b);
+      args.inverse[b] = 1.0 / args.band[b];
     }
-    const std::vector<std::uint8_t>& bands = work.frame->bands;
-    work.noise.resize(bands.size());
-    for (std::size_t i = 0; i < bands.size(); ++i) work.noise[i] = variance[bands[i]];
+    args.variance = work.noise.row(0);
+    args.information = work.noise.row(1);
+    setup_.kernels->noise(args);
   }
 
   // Existence and evidence, before the joints are solved.

@@ -44,8 +44,6 @@ class Matcher {
     work_.flipped.assign(detections, 0);
     work_.explained.assign(detections, 0);
     work_.detection_of.assign(state_.tracks.size(), -1);
-    sizes_.clear();
-    for (const Detection& d : frame_.detections) sizes_.push_back(d.size_px());
     scratch_.edges.clear();
     bool tentative = false;
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
@@ -71,18 +69,28 @@ class Matcher {
     if (box.valid == 0) return;
     const double size = box.size_px();
     const double own = kReachStds * std::sqrt(box.variance_px2) + kReachLeast_px;
+    scratch_.near.resize(frame_.boxes.stride());
+    ReachArgs args{};
+    args.boxes = frame_.boxes.data();
+    args.stride = static_cast<long>(frame_.boxes.stride());
+    args.lanes = args.stride;
+    args.x0 = box.x0;
+    args.y0 = box.y0;
+    args.x1 = box.x1;
+    args.y1 = box.y1;
+    args.size = size;
+    args.reach = own;
+    args.part = kReach;
+    args.near = scratch_.near.data();
+    setup_.kernels->reach(args);
     for (std::size_t n = 0; n < frame_.detections.size(); ++n) {
+      if (scratch_.near[n] == 0) continue;
       const Detection& d = frame_.detections[n];
-      const double reach = own + kReach * std::max(size, sizes_[n]);
-      if (d.x0 > box.x1 + reach || d.x1 < box.x0 - reach || d.y0 > box.y1 + reach ||
-          d.y1 < box.y0 - reach) {
-        continue;
-      }
-      const double least = std::max(std::min(size, sizes_[n]), 1.0);
+      const double least = std::max(std::min(size, d.size_px), 1.0);
       const double* keypoints = frame_.keypoints.data() + frame_.lane(n);
       const auto stride = frame_.keypoints.stride();
       Misfit fit{};
-      double cost = cost_of(k, keypoints, stride, work_.noise.data() + frame_.lane(n), least, fit);
+      double cost = cost_of(k, keypoints, stride, work_.noise.row(0) + frame_.lane(n), least, fit);
       bool flipped = false;
       if (cost > kFlipMargin && cost < kForbidden && near(fit, least, box)) {
         const double swapped = mirrored_cost(k, n, least);
@@ -134,7 +142,7 @@ class Matcher {
       const std::size_t from = first + static_cast<std::size_t>(setup_.options.skeleton.mirror[j]);
       scratch_.mirrored.at(0, j) = frame_.keypoints.at(0, from);
       scratch_.mirrored.at(1, j) = frame_.keypoints.at(1, from);
-      scratch_.mirrored.at(2, j) = work_.noise[from];
+      scratch_.mirrored.at(2, j) = work_.noise.at(0, from);
     }
     Misfit fit{};
     return cost_of(k, scratch_.mirrored.data(), scratch_.mirrored.stride(),
@@ -223,7 +231,6 @@ class Matcher {
   FrameWork& work_;
   const Frame& frame_;
   MatchScratch& scratch_;
-  std::vector<double> sizes_;
 };
 
 }  // namespace
@@ -248,25 +255,26 @@ void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, in
   const double* variance = image.row(kImageVar);
   boxes.resize(tracks);
   for (std::size_t k = 0; k < tracks; ++k) {
-    ImageBox box;
-    box.x0 = box.y0 = 1e30;
-    box.x1 = box.y1 = -1e30;
-    for (std::size_t i = k * setup.joints; i < (k + 1) * setup.joints; ++i) {
-      if (!(depth[i] > 0.0)) continue;
-      ++box.valid;
-      if (u[i] >= 0.0 && u[i] < model.width && v[i] >= 0.0 && v[i] < model.height) ++box.inside;
-      box.x0 = std::min(box.x0, u[i]);
-      box.y0 = std::min(box.y0, v[i]);
-      box.x1 = std::max(box.x1, u[i]);
-      box.y1 = std::max(box.y1, v[i]);
-      box.depth += depth[i];
-      box.variance_px2 += variance[i];
-    }
-    if (box.valid > 0) {
-      box.depth /= box.valid;
-      box.variance_px2 /= box.valid;
-    }
-    boxes[k] = box;
+    const std::size_t lane = k * setup.joints;
+    BoxArgs box_args{};
+    box_args.u = u + lane;
+    box_args.v = v + lane;
+    box_args.depth = depth + lane;
+    box_args.variance = variance + lane;
+    box_args.joints = static_cast<long>(setup.joints);
+    box_args.width = model.width;
+    box_args.height = model.height;
+    Boxed found{};
+    setup.kernels->box(box_args, found);
+    ImageBox& box = boxes[k];
+    box.valid = static_cast<int>(found.valid);
+    box.inside = static_cast<int>(found.inside);
+    box.x0 = found.x0;
+    box.y0 = found.y0;
+    box.x1 = found.x1;
+    box.y1 = found.y1;
+    box.depth = found.valid > 0.0 ? found.depth / found.valid : 0.0;
+    box.variance_px2 = found.valid > 0.0 ? found.variance / found.valid : 0.0;
   }
 }
 

@@ -30,7 +30,7 @@ struct FrameWork {
   Lanes image{kImageRows};
   Lanes view{kViewRows};
   std::vector<ImageBox> boxes;    // by track
-  std::vector<double> noise;      // variance of each keypoint, px^2, 0 where missing
+  Lanes noise{2};                 // of each keypoint: variance, px^2, and its inverse; 0 missing
   std::vector<int> track_of;      // by detection, -1 none
   std::vector<int> detection_of;  // by track, -1 none
   std::vector<char> flipped;      // by detection: left and right are swapped
@@ -60,6 +60,7 @@ struct MatchScratch {
   std::vector<Edge> edges;
   std::vector<int> by_track;
   std::vector<int> by_detection;
+  std::vector<unsigned char> near;
   std::vector<int> rows;
   std::vector<int> columns;
   std::vector<double> table;

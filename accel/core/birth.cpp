@@ -57,7 +57,7 @@ class Proposer {
       const auto c = static_cast<std::size_t>(frame.camera);
       if (taken[c] >= share || s_.candidates.size() >= kMaxCandidates) continue;
       ++taken[c];
-      const double size = frame.detections[state_.leftovers[i].detection].size_px();
+      const double size = frame.detections[state_.leftovers[i].detection].size_px;
       s_.candidates.push_back({i, frame.camera, std::max(size, 1.0), {}});
     }
     s_.used.assign(s_.candidates.size(), 0);
@@ -223,11 +223,13 @@ void pose_problem(const State& state, const Proposal& proposal, const Setup& set
     p.cameras[f] = frame.camera;
     for (std::size_t j = 0; j < setup.joints; ++j) {
       const std::size_t lane = frame.lane(leftover.detection) + j;
-      if (frame.bands[lane] == 0) continue;
+      const double confidence = frame.keypoints.at(2, lane);
+      if (!(confidence > 0.0)) continue;
       const double v = frame.keypoints.at(1, lane);
       p.views[f].at(kZu, j) = frame.keypoints.at(0, lane);
       p.views[f].at(kZv, j) = v;
-      p.views[f].at(kInv, j) = 1.0 / state.noise.variance_px2(frame.camera, frame.bands[lane] - 1);
+      p.views[f].at(kInv, j) =
+          1.0 / state.noise.variance_px2(frame.camera, NoiseModel::band_of(confidence));
       const std::int64_t row = frame.time_ns - state.time_ns + row_delay_ns(camera, v);
       p.views[f].at(FreeProblem::kTime, j) = 1e-9 * static_cast<double>(row);
     }

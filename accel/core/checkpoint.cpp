@@ -4,6 +4,7 @@
 #include <array>
 
 #include "archive.hpp"
+#include "observation.hpp"
 #include "tracker.hpp"
 
 namespace tipoff {
@@ -79,7 +80,7 @@ void archive_lanes(Archive& a, Lanes& lanes, std::size_t count) {
 
 template <class Archive>
 void archive_detection(Archive& a, Detection& d) {
-  a(d.source, d.present, d.x0, d.y0, d.x1, d.y1);
+  a(d.source, d.present, d.x0, d.y0, d.x1, d.y1, d.size_px);
 }
 
 template <class Archive>
@@ -101,9 +102,8 @@ void archive_frame(Archive& a, Frame& f, const Setup& setup) {
   }
   const std::size_t lanes = f.detections.size() * f.lanes();
   archive_lanes(a, f.keypoints, lanes);
-  a(f.bands, f.evidence);
-  require(f.bands.size() == lanes, "a number of keypoints");
-  for (const std::uint8_t band : f.bands) require(band <= NoiseModel::kBands, "a confidence");
+  a(f.evidence);
+  if constexpr (Archive::kReading) take_boxes(f);
   require(f.evidence.size() == f.detections.size() * static_cast<std::size_t>(f.roster),
           "a number of evidences");
 }
@@ -131,7 +131,7 @@ void archive_state(Archive& a, State& s, FrameList& list, const Setup& setup) {
   require(s.tracks.size() <= static_cast<std::size_t>(kMaxTracks), "a number of tracks");
   archive_lanes(a, s.joints, s.tracks.size() * setup.joints);
   a(s.supports);
-  require(s.supports.size() == s.tracks.size() * setup.joints, "a number of joints");
+  require(s.supports.size() == padded(s.tracks.size() * setup.joints), "a number of joints");
   archive_lanes(a, s.limbs, s.tracks.size() * setup.limbs);
   std::uint64_t leftovers = s.leftovers.size();
   a(leftovers);

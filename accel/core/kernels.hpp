@@ -44,9 +44,10 @@ enum ViewRow : int {
   kZu = 0,
   kZv = 1,
   kInv = 2,    // 1 / variance, px^-2; 0 where there is no keypoint
-  kR2 = 3,     // squared residual in variances after the solve
-  kShare = 4,  // expectation of kR2 after the fit, 0..2
-  kViewRows = 5,
+  kSure = 3,   // confidence
+  kR2 = 4,     // squared residual in variances after the solve
+  kShare = 5,  // expectation of kR2 after the fit, 0..2
+  kViewRows = 6,
 };
 
 // Rows of a solution.
@@ -123,6 +124,75 @@ struct Misfit {
   double mean_v;
 };
 
+// One detection as the caller holds it: u, v, confidence of every joint in turn.
+struct SieveArgs {
+  const float* keypoints;
+  long joints;
+  double most_u;  // coordinates beyond these are no measurements
+  double most_v;
+  double* u;  // padded to whole blocks; all three 0 where there is no measurement
+  double* v;
+  double* confidence;
+};
+
+struct Sieved {
+  double weight;  // sum of the confidences
+  double present;
+  double x0, y0, x1, y1;
+};
+
+// The noise of keypoints by their confidence, in four bands of equal width.
+struct NoiseArgs {
+  const double* confidence;
+  long lanes;
+  double band[4];     // variance, px^2
+  double inverse[4];  // 1 / variance
+  double* variance;   // 0 where there is no keypoint
+  double* information;
+};
+
+// A track's joints in one image.
+struct BoxArgs {
+  const double* u;
+  const double* v;
+  const double* depth;
+  const double* variance;
+  long joints;
+  double width;
+  double height;
+};
+
+struct Boxed {
+  double valid, inside, depth, variance;
+  double x0, y0, x1, y1;
+};
+
+// Which detections' boxes come near a track's.
+struct ReachArgs {
+  const double* boxes;  // rows x0, y0, x1, y1, size
+  long stride;
+  long lanes;
+  double x0, y0, x1, y1, size;  // the track's
+  double reach;                 // px
+  double part;                  // of the larger size, added to the reach
+  unsigned char* near;
+};
+
+// Which cameras support which joint after the solve.
+struct SupportArgs {
+  int frames;
+  double* const* views;
+  long image_stride;
+  const long long* bits;  // by frame: its camera's
+  long long asked;        // all of them
+  const double* solution;
+  long solution_stride;
+  long lanes;
+  unsigned long* supports;  // a mask a lane
+  double* unseen;
+  double* confidence;
+};
+
 struct SolveArgs {
   const double* state;
   long stride;
@@ -133,7 +203,6 @@ struct SolveArgs {
   long image_stride;
   double* solution;
   long solution_stride;
-  double noise_scale;  // unused rows stay untouched
 };
 
 struct ConditionArgs {
@@ -240,6 +309,11 @@ struct Kernels {
   void (*predict)(const PredictArgs&);
   void (*pull)(const PullArgs&);
   void (*project)(const ProjectArgs&);
+  void (*sieve)(const SieveArgs&, Sieved&);
+  void (*noise)(const NoiseArgs&);
+  void (*box)(const BoxArgs&, Boxed&);
+  void (*reach)(const ReachArgs&);
+  void (*support)(const SupportArgs&);
   void (*misfit)(const MisfitArgs&, Misfit&);
   void (*solve)(const SolveArgs&);
   void (*condition)(const ConditionArgs&);

@@ -11,6 +11,8 @@ constexpr int kParts = 8 / W;
 typedef double vd __attribute__((vector_size(8 * TIPOFF_WIDTH)));
 typedef long long vm __attribute__((vector_size(8 * TIPOFF_WIDTH)));
 
+typedef float vf __attribute__((vector_size(4 * TIPOFF_WIDTH)));
+
 #define TIPOFF_INLINE static inline __attribute__((always_inline))
 
 TIPOFF_INLINE vd load(const double* p) {
@@ -394,6 +396,179 @@ TIPOFF_INLINE double total_of(const vd* parts) {
   return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
 }
 
+TIPOFF_INLINE double least_of(const vd* parts) {
+  vd lowest = parts[0];
+  for (int p = 1; p < kParts; ++p) lowest = least(lowest, parts[p]);
+  double out = lowest[0];
+  for (int i = 1; i < W; ++i) out = lowest[i] < out ? lowest[i] : out;
+  return out;
+}
+TIPOFF_INLINE double most_of(const vd* parts) {
+  vd highest = parts[0];
+  for (int p = 1; p < kParts; ++p) highest = most(highest, parts[p]);
+  double out = highest[0];
+  for (int i = 1; i < W; ++i) out = highest[i] > out ? highest[i] : out;
+  return out;
+}
+
+TIPOFF_INLINE vd load_floats(const float* p) {
+  vf r;
+  __builtin_memcpy(&r, p, sizeof r);
+  return __builtin_convertvector(r, vd);
+}
+
+// Every third of 3 W numbers, from the given one on.
+template <int kFrom>
+TIPOFF_INLINE vd third(vd a, vd b, vd c) {
+  vm first;
+  vm second;
+  for (int i = 0; i < W; ++i) {
+    const int at = 3 * i + kFrom;
+    first[i] = at < 2 * W ? at : 0;
+    second[i] = at < 2 * W ? i : at - W;
+  }
+  return __builtin_shuffle(__builtin_shuffle(a, b, first), c, second);
+}
+
+void sieve(const SieveArgs& a, Sieved& out) {
+  float row[3 * 64];
+  const long lanes = (a.joints + 7) / 8 * 8;
+  __builtin_memset(row, 0, 3 * sizeof(float) * static_cast<unsigned long>(lanes));
+  __builtin_memcpy(row, a.keypoints, 3 * sizeof(float) * static_cast<unsigned long>(a.joints));
+  vd weight[kParts], present[kParts], x0[kParts], y0[kParts], x1[kParts], y1[kParts];
+  for (int p = 0; p < kParts; ++p) {
+    weight[p] = present[p] = all(0.0);
+    x0[p] = y0[p] = all(1e30);
+    x1[p] = y1[p] = all(-1e30);
+  }
+  for (long b = 0; b < lanes; b += 8) {
+    for (int p = 0; p < kParts; ++p) {
+      const long i = b + p * W;
+      const vd first = load_floats(row + 3 * i);
+      const vd second = load_floats(row + 3 * i + W);
+      const vd last = load_floats(row + 3 * i + 2 * W);
+      const vd u = third<0>(first, second, last);
+      const vd v = third<1>(first, second, last);
+      const vd c = third<2>(first, second, last);
+      // Comparisons with NaN are false, infinities lie outside.
+      const vm ok = (c > all(0.0)) & (c < all(1e38)) & (u <= all(a.most_u)) & (u >= all(-a.most_u)) &
+                    (v <= all(a.most_v)) & (v >= all(-a.most_v));
+      const vd sure = ok ? least(c, all(1.0)) : all(0.0);
+      store(a.u + i, ok ? u : all(0.0));
+      store(a.v + i, ok ? v : all(0.0));
+      store(a.confidence + i, sure);
+      weight[p] = weight[p] + sure;
+      present[p] = present[p] + (ok ? all(1.0) : all(0.0));
+      x0[p] = least(x0[p], ok ? u : all(1e30));
+      y0[p] = least(y0[p], ok ? v : all(1e30));
+      x1[p] = most(x1[p], ok ? u : all(-1e30));
+      y1[p] = most(y1[p], ok ? v : all(-1e30));
+    }
+  }
+  out.weight = total_of(weight);
+  out.present = total_of(present);
+  out.x0 = least_of(x0);
+  out.y0 = least_of(y0);
+  out.x1 = most_of(x1);
+  out.y1 = most_of(y1);
+}
+
+void noise(const NoiseArgs& a) {
+  for (long i = 0; i < a.lanes; i += W) {
+    const vd c = load(a.confidence + i);
+    const vm given = c > all(0.0);
+    const vm low = c < all(0.25);
+    const vm half = c < all(0.5);
+    const vm high = c < all(0.75);
+    const vd variance = low    ? all(a.band[0])
+                        : half ? all(a.band[1])
+                        : high ? all(a.band[2])
+                               : all(a.band[3]);
+    const vd inverse = low    ? all(a.inverse[0])
+                       : half ? all(a.inverse[1])
+                       : high ? all(a.inverse[2])
+                              : all(a.inverse[3]);
+    store(a.variance + i, given ? variance : all(0.0));
+    store(a.information + i, given ? inverse : all(0.0));
+  }
+}
+
+void box(const BoxArgs& a, Boxed& out) {
+  vd valid[kParts], inside[kParts], depth[kParts], variance[kParts];
+  vd x0[kParts], y0[kParts], x1[kParts], y1[kParts];
+  for (int p = 0; p < kParts; ++p) {
+    valid[p] = inside[p] = depth[p] = variance[p] = all(0.0);
+    x0[p] = y0[p] = all(1e30);
+    x1[p] = y1[p] = all(-1e30);
+  }
+  for (long b = 0; b < a.joints; b += 8) {
+    for (int p = 0; p < kParts; ++p) {
+      const long i = b + p * W;
+      vm own = all(0.0) <= all(0.0);
+      if (i + W > a.joints) {
+        for (int w = 0; w < W; ++w) own[w] = i + w < a.joints ? -1 : 0;
+      }
+      const vd d = load(a.depth + i);
+      const vd u = load(a.u + i);
+      const vd v = load(a.v + i);
+      const vm ok = own & (d > all(0.0));
+      const vm in = ok & (u >= all(0.0)) & (u < all(a.width)) & (v >= all(0.0)) & (v < all(a.height));
+      valid[p] = valid[p] + (ok ? all(1.0) : all(0.0));
+      inside[p] = inside[p] + (in ? all(1.0) : all(0.0));
+      depth[p] = depth[p] + (ok ? d : all(0.0));
+      variance[p] = variance[p] + (ok ? load(a.variance + i) : all(0.0));
+      x0[p] = least(x0[p], ok ? u : all(1e30));
+      y0[p] = least(y0[p], ok ? v : all(1e30));
+      x1[p] = most(x1[p], ok ? u : all(-1e30));
+      y1[p] = most(y1[p], ok ? v : all(-1e30));
+    }
+  }
+  out.valid = total_of(valid);
+  out.inside = total_of(inside);
+  out.depth = total_of(depth);
+  out.variance = total_of(variance);
+  out.x0 = least_of(x0);
+  out.y0 = least_of(y0);
+  out.x1 = most_of(x1);
+  out.y1 = most_of(y1);
+}
+
+void reach(const ReachArgs& a) {
+  for (long i = 0; i < a.lanes; i += W) {
+    const double* b = a.boxes + i;
+    const vd r = a.reach + a.part * most(load(b + 4 * a.stride), all(a.size));
+    const vm close = (load(b) <= a.x1 + r) & (load(b + 2 * a.stride) >= a.x0 - r) &
+                     (load(b + a.stride) <= a.y1 + r) & (load(b + 3 * a.stride) >= a.y0 - r);
+    for (int w = 0; w < W; ++w) a.near[i + w] = static_cast<unsigned char>(close[w] & 1);
+  }
+}
+
+void support(const SupportArgs& a) {
+  const long s = a.image_stride;
+  for (long i = 0; i < a.lanes; i += W) {
+    vm bits;
+    __builtin_memcpy(&bits, a.supports + i, sizeof bits);
+    bits = bits & ~a.asked;
+    const vd solved = load(a.solution + kInliers * a.solution_stride + i);
+    const vm usable = (load(a.solution + kCount * a.solution_stride + i) > all(0.0)) &
+                      ((solved > all(-0.5)) | (solved < all(-1.5)));
+    vd sure = all(0.0);
+    vd count = all(0.0);
+    for (int f = 0; f < a.frames; ++f) {
+      const double* z = a.views[f] + i;
+      const vm hit = usable & (load(z + kInv * s) > all(0.0)) & (load(z + kR2 * s) <= all(2.0 * kCore));
+      bits = bits | (hit & a.bits[f]);
+      sure = sure + (hit ? load(z + kSure * s) : all(0.0));
+      count = count + (hit ? all(1.0) : all(0.0));
+    }
+    __builtin_memcpy(a.supports + i, &bits, sizeof bits);
+    const vm any_hit = count > all(0.0);
+    store(a.unseen + i, any_hit ? all(0.0) : load(a.unseen + i));
+    store(a.confidence + i,
+          any_hit ? sure / (any_hit ? count : all(1.0)) : load(a.confidence + i));
+  }
+}
+
 void misfit(const MisfitArgs& a, Misfit& out) {
   vd sum[kParts], total[kParts], common[kParts], mu[kParts], mv[kParts];
   for (int p = 0; p < kParts; ++p) sum[p] = total[p] = common[p] = mu[p] = mv[p] = all(0.0);
@@ -511,16 +686,52 @@ TIPOFF_INLINE void add_outer(S3& a, const V3& j, vd w) {
   a.zz = a.zz + w * j.z * j.z;
 }
 
+// One view of a joint, linearised: its share of the normal equations, in variances.
+struct Term {
+  S3 a;
+  V3 b;
+  vd c;
+  vd inv;
+};
+
+// Squared residual in variances after a move; what rounding leaves below zero is none.
+TIPOFF_INLINE vd residual(const Term& t, const V3& move) {
+  const V3 am = times(t.a, move);
+  return most(all(0.0), t.c - 2.0 * dot(t.b, move) + dot(move, am));
+}
+
+TIPOFF_INLINE void add(S3& sum, const S3& a) {
+  sum = {sum.xx + a.xx, sum.xy + a.xy, sum.xz + a.xz, sum.yy + a.yy, sum.yz + a.yz, sum.zz + a.zz};
+}
+TIPOFF_INLINE S3 scaled(vd w, const S3& a) {
+  return {w * a.xx, w * a.xy, w * a.xz, w * a.yy, w * a.yz, w * a.zz};
+}
+
 // The robust maximum a posteriori point of every joint over all its views, linearised at the
 // prediction: a prediction is near enough that the camera bends by hundredths of a pixel between.
 void solve(const SolveArgs& a) {
-  constexpr int kSteps = 4;
+  constexpr int kSteps = 2;
   const long s = a.image_stride;
   const long o = a.solution_stride;
+  Term terms[64];
   for (long i = 0; i < a.lanes; i += W) {
     vd count = all(0.0);
     for (int f = 0; f < a.frames; ++f) {
-      count = count + (load(a.views[f] + kInv * s + i) > all(0.0) ? all(1.0) : all(0.0));
+      const double* m = a.images[f] + i;
+      const double* z = a.views[f] + i;
+      Term& t = terms[f];
+      t.inv = load(m + kDepth * s) > all(0.0) ? load(z + kInv * s) : all(0.0);
+      count = count + (t.inv > all(0.0) ? all(1.0) : all(0.0));
+      const vd eu = load(z + kZu * s) - load(m + kU * s);
+      const vd ev = load(z + kZv * s) - load(m + kVpx * s);
+      const V3 du = load3(m + kDu * s, s);
+      const V3 dv = load3(m + kDv * s, s);
+      const V3 wu{t.inv * du.x, t.inv * du.y, t.inv * du.z};
+      const V3 wv{t.inv * dv.x, t.inv * dv.y, t.inv * dv.z};
+      t.a = {wu.x * du.x + wv.x * dv.x, wu.x * du.y + wv.x * dv.y, wu.x * du.z + wv.x * dv.z,
+             wu.y * du.y + wv.y * dv.y, wu.y * du.z + wv.y * dv.z, wu.z * du.z + wv.z * dv.z};
+      t.b = {wu.x * eu + wv.x * ev, wu.y * eu + wv.y * ev, wu.z * eu + wv.z * ev};
+      t.c = t.inv * (eu * eu + ev * ev);
     }
     double* out = a.solution + i;
     store(out + kCount * o, count);
@@ -532,56 +743,52 @@ void solve(const SolveArgs& a) {
     vm ok;
     const S3 prior = inverse(load6(a.state + kPP * a.stride + i, a.stride), ok);
     V3 move{all(0.0), all(0.0), all(0.0)};
-    Normal n;
+    vm robust = ok & ~ok;
     for (int step = 0; step < kSteps; ++step) {
-      n.a = prior;
-      n.b = {all(0.0), all(0.0), all(0.0)};
+      S3 n = prior;
+      V3 b{all(0.0), all(0.0), all(0.0)};
       for (int f = 0; f < a.frames; ++f) {
-        const double* m = a.images[f] + i;
-        const double* z = a.views[f] + i;
-        const vd inv = load(z + kInv * s);
-        const vd eu = load(z + kZu * s) - load(m + kU * s);
-        const vd ev = load(z + kZv * s) - load(m + kVpx * s);
-        const V3 du = load3(m + kDu * s, s);
-        const V3 dv = load3(m + kDv * s, s);
-        const vd ru = eu - dot(du, move);
-        const vd rv = ev - dot(dv, move);
-        vd r2 = (ru * ru + rv * rv) * inv;
-        // Before the first step the prediction's own error is part of the residual.
-        if (step == 0) r2 = r2 / (1.0 + inv * load(m + kImageVar * s));
-        const vd w = weight_of(r2) * inv;
-        add_outer(n.a, du, w);
-        add_outer(n.a, dv, w);
-        const vd wu = w * eu;
-        const vd wv = w * ev;
-        n.b = {n.b.x + wu * du.x + wv * dv.x, n.b.y + wu * du.y + wv * dv.y,
-               n.b.z + wu * du.z + wv * dv.z};
+        const Term& t = terms[f];
+        vd r2 = step == 0 ? t.c : residual(t, move);
+        const vm far = r2 > all(kCore);
+        if (any(far)) {
+          robust = robust | far;
+          // Before the first step the prediction's own error is part of the residual.
+          if (step == 0) r2 = r2 / (1.0 + t.inv * load(a.images[f] + kImageVar * s + i));
+          const vd w = weight_of(r2);
+          add(n, scaled(w, t.a));
+          b = {b.x + w * t.b.x, b.y + w * t.b.y, b.z + w * t.b.z};
+        } else {
+          add(n, t.a);
+          b = {b.x + t.b.x, b.y + t.b.y, b.z + t.b.z};
+        }
       }
       vm fine;
-      const S3 covariance = inverse(n.a, fine);
-      const V3 next = times(covariance, n.b);
+      const V3 next = times(inverse(n, fine), b);
       ok = ok & fine;
       move = {fine ? next.x : move.x, fine ? next.y : move.y, fine ? next.z : move.z};
+      // A lane that never had an outlier is solved by one step, the second shows that none has
+      // appeared; any further one repeats it to the bit.
+      if (step > 0 && !any(robust)) break;
     }
     vd cost = all(0.0);
     vd inliers = all(0.0);
     S3 info{all(0.0), all(0.0), all(0.0), all(0.0), all(0.0), all(0.0)};
     for (int f = 0; f < a.frames; ++f) {
-      const double* m = a.images[f] + i;
-      double* z = a.views[f] + i;
-      const vd inv = load(z + kInv * s);
-      const V3 du = load3(m + kDu * s, s);
-      const V3 dv = load3(m + kDv * s, s);
-      const vd ru = load(z + kZu * s) - load(m + kU * s) - dot(du, move);
-      const vd rv = load(z + kZv * s) - load(m + kVpx * s) - dot(dv, move);
-      const vd r2 = (ru * ru + rv * rv) * inv;
-      const vm given = inv > all(0.0);
-      const vd weight = weight_of(r2);
-      store(z + kR2 * s, given ? r2 : all(1e9));
-      cost = cost + (given ? loss_of(r2) : all(0.0));
-      inliers = inliers + (given & (weight >= all(0.4)) ? all(1.0) : all(0.0));
-      add_outer(info, du, weight * inv);
-      add_outer(info, dv, weight * inv);
+      const Term& t = terms[f];
+      const vd r2 = residual(t, move);
+      const vm given = t.inv > all(0.0);
+      store(a.views[f] + kR2 * s + i, given ? r2 : all(1e9));
+      if (any(r2 > all(kCore))) {
+        const vd weight = weight_of(r2);
+        cost = cost + (given ? loss_of(r2) : all(0.0));
+        inliers = inliers + (given & (weight >= all(0.4)) ? all(1.0) : all(0.0));
+        add(info, scaled(weight, t.a));
+      } else {
+        cost = cost + (given ? r2 : all(0.0));
+        inliers = inliers + (given ? all(1.0) : all(0.0));
+        add(info, t.a);
+      }
     }
     store3(out + kMove * o, o, move);
     store6(out + kInfo * o, o, info);
@@ -870,8 +1077,9 @@ void smooth(const SmoothArgs& a) {
 }  // namespace
 
 extern const Kernels table;
-const Kernels table = {TIPOFF_ISA_NAME, predict, pull, project, misfit, solve, condition,
-                       full,            pair,    cost, rays,    meet,   smooth};
+const Kernels table = {TIPOFF_ISA_NAME, predict, pull, project,   sieve, noise, box, reach, support,
+                       misfit,          solve,   condition, full, pair,  cost,  rays, meet,
+                       smooth};
 
 }  // namespace TIPOFF_ISA
 }  // namespace tipoff

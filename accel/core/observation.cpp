@@ -26,109 +26,107 @@ void check(const Observation& o, const Setup& setup) {
   }
 }
 
-// Which keypoints can be measurements.
-class Sieve {
- public:
-  explicit Sieve(const Camera& camera)
-      : u_(static_cast<float>(kAbsurd * (camera.width + 1.0))),
-        v_(static_cast<float>(kAbsurd * (camera.height + 1.0))) {}
-
-  // Comparisons with NaN are false, infinities lie outside.
-  bool passes(const float* k) const {
-    return k[2] > 0.0F && k[2] <= 3.4e38F && std::fabs(k[0]) <= u_ && std::fabs(k[1]) <= v_;
-  }
-
- private:
-  float u_;
-  float v_;
-};
-
 struct Candidate {
   int source;
   float weight;
 };
 
-// The rows with a usable keypoint, the most confident ones where there are too many.
-std::vector<Candidate> choose_rows(const Observation& o, const Sieve& sieve, TrackerStats& stats) {
-  std::vector<Candidate> rows;
-  rows.reserve(static_cast<std::size_t>(o.rows));
-  const auto stride = static_cast<std::size_t>(o.joints) * 3;
+// The rows with a usable keypoint, the most confident ones where there are too many. Only then are
+// all of them weighed beforehand.
+std::vector<int> choose_rows(const Observation& o, const Setup& setup, const SieveArgs& sieve,
+                             TrackerStats& stats) {
+  std::vector<int> rows;
+  rows.reserve(static_cast<std::size_t>(std::min(o.rows, kMaxDetections)));
+  if (o.rows <= kMaxDetections) {
+    for (int n = 0; n < o.rows; ++n) rows.push_back(n);
+    return rows;
+  }
+  std::vector<Candidate> candidates;
+  Lanes unused(3);
+  unused.reserve(setup.joints);
+  SieveArgs args = sieve;
+  args.u = unused.row(0);
+  args.v = unused.row(1);
+  args.confidence = unused.row(2);
   for (int n = 0; n < o.rows; ++n) {
-    const float* row = o.keypoints + static_cast<std::size_t>(n) * stride;
-    float weight = 0.0F;
-    int missing = 0;
-    for (std::size_t j = 0; j < stride; j += 3) {
-      if (sieve.passes(row + j)) {
-        weight += std::min(row[j + 2], 1.0F);
-      } else {
-        ++missing;
-      }
+    args.keypoints = o.keypoints + static_cast<std::size_t>(n) * setup.joints * 3;
+    Sieved found{};
+    setup.kernels->sieve(args, found);
+    if (found.present > 0.0) {
+      candidates.push_back({n, static_cast<float>(found.weight)});
+    } else {
+      stats.missing_keypoints += o.joints;
     }
-    stats.missing_keypoints += missing;
-    if (weight > 0.0F) rows.push_back({n, weight});
   }
-  if (rows.size() > static_cast<std::size_t>(kMaxDetections)) {
-    std::stable_sort(rows.begin(), rows.end(),
-                     [](const Candidate& a, const Candidate& b) { return a.weight > b.weight; });
-    stats.dropped_detections += static_cast<std::int64_t>(rows.size()) - kMaxDetections;
-    rows.resize(static_cast<std::size_t>(kMaxDetections));
-    std::sort(rows.begin(), rows.end(),
-              [](const Candidate& a, const Candidate& b) { return a.source < b.source; });
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.weight > b.weight; });
+  if (candidates.size() > static_cast<std::size_t>(kMaxDetections)) {
+    stats.dropped_detections += static_cast<std::int64_t>(candidates.size()) - kMaxDetections;
+    candidates.resize(static_cast<std::size_t>(kMaxDetections));
   }
+  for (const Candidate& candidate : candidates) rows.push_back(candidate.source);
+  std::sort(rows.begin(), rows.end());
   return rows;
-}
-
-Detection take_row(const float* values, const Sieve& sieve, std::size_t first, Frame& frame) {
-  Detection d;
-  d.x0 = d.y0 = 1e30;
-  d.x1 = d.y1 = -1e30;
-  double* u = frame.keypoints.row(0) + first;
-  double* v = frame.keypoints.row(1) + first;
-  double* confidence = frame.keypoints.row(2) + first;
-  for (std::size_t j = 0; j < static_cast<std::size_t>(frame.joints); ++j) {
-    const float* k = values + 3 * j;
-    if (!sieve.passes(k)) continue;
-    u[j] = static_cast<double>(k[0]);
-    v[j] = static_cast<double>(k[1]);
-    confidence[j] = static_cast<double>(std::min(k[2], 1.0F));
-    frame.bands[first + j] = static_cast<std::uint8_t>(1 + NoiseModel::band_of(confidence[j]));
-    ++d.present;
-    d.x0 = std::min(d.x0, u[j]);
-    d.y0 = std::min(d.y0, v[j]);
-    d.x1 = std::max(d.x1, u[j]);
-    d.y1 = std::max(d.y1, v[j]);
-  }
-  return d;
 }
 
 }  // namespace
 
+void take_boxes(Frame& frame) {
+  const std::size_t count = frame.detections.size();
+  frame.boxes.reserve(count);
+  for (std::size_t n = 0; n < frame.boxes.stride(); ++n) {
+    const Detection d = n < count ? frame.detections[n] : Detection{};
+    // A box that comes near nothing fills the last block.
+    frame.boxes.at(0, n) = n < count ? d.x0 : 1e30;
+    frame.boxes.at(1, n) = n < count ? d.y0 : 1e30;
+    frame.boxes.at(2, n) = n < count ? d.x1 : -1e30;
+    frame.boxes.at(3, n) = n < count ? d.y1 : -1e30;
+    frame.boxes.at(4, n) = d.size_px;
+  }
+}
+
 FramePtr make_frame(const Observation& o, const Setup& setup, TrackerStats& stats) {
   check(o, setup);
-  const Sieve sieve(setup.rig.cameras[static_cast<std::size_t>(o.camera)]);
+  const Camera& camera = setup.rig.cameras[static_cast<std::size_t>(o.camera)];
   auto frame = std::make_shared<Frame>();
   frame->camera = o.camera;
   frame->time_ns = o.time_ns;
   frame->rows = o.rows;
   frame->joints = o.joints;
   frame->roster = o.evidence != nullptr ? o.roster : 0;
-  const std::vector<Candidate> rows = choose_rows(o, sieve, stats);
-  const std::size_t lanes = rows.size() * frame->lanes();
-  frame->keypoints.clear(lanes);
-  frame->bands.assign(lanes, 0);
+  SieveArgs args{};
+  args.joints = o.joints;
+  args.most_u = kAbsurd * (camera.width + 1.0);
+  args.most_v = kAbsurd * (camera.height + 1.0);
+  const std::vector<int> rows = choose_rows(o, setup, args, stats);
+  frame->keypoints.reserve(rows.size() * frame->lanes());
   frame->detections.reserve(rows.size());
-  const auto stride = static_cast<std::size_t>(o.joints) * 3;
-  for (const Candidate& row : rows) {
-    const auto source = static_cast<std::size_t>(row.source);
+  const std::size_t stride = setup.joints * 3;
+  for (const int source : rows) {
     const std::size_t first = frame->lane(frame->detections.size());
-    Detection d = take_row(o.keypoints + source * stride, sieve, first, *frame);
-    d.source = row.source;
-    frame->detections.push_back(d);
+    args.keypoints = o.keypoints + static_cast<std::size_t>(source) * stride;
+    args.u = frame->keypoints.row(0) + first;
+    args.v = frame->keypoints.row(1) + first;
+    args.confidence = frame->keypoints.row(2) + first;
+    Sieved found{};
+    setup.kernels->sieve(args, found);
+    stats.missing_keypoints += o.joints - static_cast<std::int64_t>(found.present);
+    if (!(found.present > 0.0)) continue;
+    const double width = found.x1 - found.x0;
+    const double height = found.y1 - found.y0;
+    frame->detections.push_back({source, static_cast<int>(found.present), found.x0, found.y0,
+                                 found.x1, found.y1, std::sqrt(width * width + height * height)});
     if (frame->roster > 0) {
       const auto roster = static_cast<std::size_t>(frame->roster);
-      const float* values = o.evidence + source * roster;
+      const float* values = o.evidence + static_cast<std::size_t>(source) * roster;
       frame->evidence.insert(frame->evidence.end(), values, values + roster);
     }
+  }
+  take_boxes(*frame);
+  // Lanes of rows that held nothing stay behind the detections; they mean nothing.
+  const std::size_t used = frame->lane(frame->detections.size());
+  for (std::size_t r = 0; r < 3; ++r) {
+    for (std::size_t i = used; i < frame->keypoints.stride(); ++i) frame->keypoints.at(r, i) = 0.0;
   }
   return frame;
 }

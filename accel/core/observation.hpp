@@ -11,4 +11,7 @@ namespace tipoff {
 // std::invalid_argument on a camera, shape or time that cannot be.
 FramePtr make_frame(const Observation& observation, const Setup& setup, TrackerStats& stats);
 
+// Lays the boxes of the detections out for the kernels.
+void take_boxes(Frame& frame);
+
 }  // namespace tipoff

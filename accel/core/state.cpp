@@ -26,7 +26,7 @@ std::size_t append_track(State& state, std::size_t joints, std::size_t limbs) {
   state.tracks.emplace_back();
   state.joints.resize((k + 1) * joints);
   state.limbs.resize((k + 1) * limbs);
-  state.supports.resize((k + 1) * joints, 0);
+  state.supports.resize(padded((k + 1) * joints), 0);
   for (std::size_t lane = k * joints; lane < (k + 1) * joints; ++lane) {
     for (std::size_t r = 0; r < kStateRows; ++r) state.joints.at(r, lane) = 0.0;
     state.joints.at(kLevel, lane) = 1.0;
@@ -55,7 +55,7 @@ void keep_tracks(State& state, const std::vector<char>& kept, std::size_t joints
   }
   if (to == state.tracks.size()) return;
   state.tracks.resize(to);
-  state.supports.resize(to * joints);
+  state.supports.resize(padded(to * joints));
   state.joints.resize(to * joints);
   state.limbs.resize(to * limbs);
 }

@@ -24,7 +24,7 @@ struct Detection {
   double y0 = 0.0;
   double x1 = 0.0;
   double y1 = 0.0;
-  double size_px() const { return std::sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0)); }
+  double size_px = 0.0;  // diagonal of the box
 };
 
 // One camera frame as it was accepted; never changed after.
@@ -38,8 +38,8 @@ struct Frame {
   // Keypoints of the detections, each detection's joints from a block's start: u, v, confidence
   // (0 where missing).
   Lanes keypoints{3};
-  std::vector<std::uint8_t> bands;  // of confidence, 1 to kBands, 0 where missing; lanes as above
-  std::vector<float> evidence;      // detections x roster, NaN unknown
+  Lanes boxes{5};               // of the detections once more: x0, y0, x1, y1, size, a lane each
+  std::vector<float> evidence;  // detections x roster, NaN unknown
 
   std::size_t lanes() const { return padded(static_cast<std::size_t>(joints)); }
   std::size_t lane(std::size_t detection) const { return detection * lanes(); }
@@ -107,7 +107,7 @@ struct State {
   Liveliness liveliness;
   std::vector<Track> tracks;
   Lanes joints{kStateRows};             // lane k * J + j
-  std::vector<std::uint64_t> supports;  // the same: cameras whose newest frame supports the joint
+  std::vector<std::uint64_t> supports;  // the same, padded: cameras whose newest frame supports it
   Lanes limbs{kLimbRows};
   std::vector<Leftover> leftovers;
   std::array<std::int64_t, kMaxCameras> last_frame_ns{};

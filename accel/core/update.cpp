@@ -10,6 +10,8 @@ constexpr double kRestartMargin = 6.0;
 constexpr double kPriorCap = 16.0;
 constexpr double kRestartSpeed_mps = 4.0;
 constexpr double kRestartSpread_m = 0.3;
+// One view in so many against the rest makes no doubt.
+constexpr double kTornShare = 3.0;
 // A longer move than this leaves the linearisation's reach.
 constexpr double kLinear_m = 0.2;
 // Joints that are looked at again in one step; the rest keeps its linear solution.
@@ -54,33 +56,42 @@ class Update {
   void gather(FrameWork& w) {
     const Frame& frame = *w.frame;
     w.view.reserve(w.image.stride());
-    std::fill_n(w.view.row(kInv), w.view.stride(), 0.0);
-    std::fill_n(w.view.row(kZu), w.view.stride(), 0.0);
-    std::fill_n(w.view.row(kZv), w.view.stride(), 0.0);
-    std::array<double, NoiseModel::kBands + 1> inverse{};
-    for (int b = 0; b < NoiseModel::kBands; ++b) {
-      inverse[static_cast<std::size_t>(b) + 1] = 1.0 / state_.noise.variance_px2(w.camera, b);
+    for (const int row : {kZu, kZv, kInv, kSure}) {
+      std::fill_n(w.view.row(static_cast<std::size_t>(row)), w.view.stride(), 0.0);
     }
-    const double* u = frame.keypoints.row(0);
-    const double* v = frame.keypoints.row(1);
-    const double* depth = w.image.row(kDepth);
-    double* zu = w.view.row(kZu);
-    double* zv = w.view.row(kZv);
-    double* inv = w.view.row(kInv);
-    const std::vector<int>& mirror = setup_.options.skeleton.mirror;
+    const double* __restrict u = frame.keypoints.row(0);
+    const double* __restrict v = frame.keypoints.row(1);
+    const double* __restrict confidence = frame.keypoints.row(2);
+    const double* __restrict information = w.noise.row(1);
+    double* __restrict zu = w.view.row(kZu);
+    double* __restrict zv = w.view.row(kZv);
+    double* __restrict inv = w.view.row(kInv);
+    double* __restrict sure = w.view.row(kSure);
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
       const int n = w.detection_of[k];
       if (n < 0) continue;
       const std::size_t first = frame.lane(static_cast<std::size_t>(n));
-      const bool flipped = w.flipped[static_cast<std::size_t>(n)] != 0;
-      for (std::size_t j = 0; j < setup_.joints; ++j) {
-        const std::size_t lane = k * setup_.joints + j;
-        const std::size_t from = first + (flipped ? static_cast<std::size_t>(mirror[j]) : j);
-        if (!(depth[lane] > 0.0)) continue;
-        zu[lane] = u[from];
-        zv[lane] = v[from];
-        inv[lane] = inverse[frame.bands[from]];
+      const std::size_t lane = k * setup_.joints;
+      if (w.flipped[static_cast<std::size_t>(n)] != 0) {
+        gather_mirrored(w, first, lane);
+        continue;
       }
+      for (std::size_t j = 0; j < setup_.joints; ++j) {
+        zu[lane + j] = u[first + j];
+        zv[lane + j] = v[first + j];
+        inv[lane + j] = information[first + j];
+        sure[lane + j] = confidence[first + j];
+      }
+    }
+  }
+
+  void gather_mirrored(FrameWork& w, std::size_t first, std::size_t lane) const {
+    for (std::size_t j = 0; j < setup_.joints; ++j) {
+      const std::size_t from = first + static_cast<std::size_t>(setup_.options.skeleton.mirror[j]);
+      w.view.at(kZu, lane + j) = w.frame->keypoints.at(0, from);
+      w.view.at(kZv, lane + j) = w.frame->keypoints.at(1, from);
+      w.view.at(kInv, lane + j) = w.noise.at(1, from);
+      w.view.at(kSure, lane + j) = w.frame->keypoints.at(2, from);
     }
   }
 
@@ -110,13 +121,9 @@ class Update {
   void find_doubtful() {
     scratch_.doubtful.clear();
     const double* count = scratch_.solution.row(kCount);
-    const double* inliers = scratch_.solution.row(kInliers);
-    const double* prior = scratch_.solution.row(kPriorCost);
     for (std::size_t lane = 0; lane < lanes_; ++lane) {
       if (count[lane] < 1.0) continue;
-      const bool torn =
-          count[lane] >= 2.0 && (inliers[lane] + 1.0 < count[lane] || prior[lane] > kPriorCap);
-      if (!torn && !(inliers[lane] < 0.0) && !far(lane)) continue;
+      if (!is_torn(lane) && !failed(lane) && !far(lane)) continue;
       if (scratch_.doubtful.size() < kMaxDoubtful) scratch_.doubtful.push_back(lane);
     }
   }
@@ -125,6 +132,8 @@ class Update {
     const Vec3 move = vec3_at(scratch_.solution, kMove, lane);
     return dot(move, move) > kLinear_m * kLinear_m;
   }
+
+  bool failed(std::size_t lane) const { return at(kInliers, lane) < 0.0; }
 
   // Puts the doubtful joints side by side: what the views say of them and what was predicted.
   void pose_problem() {
@@ -161,10 +170,16 @@ class Update {
   void look_again() {
     pose_problem();
     FreeProblem& p = scratch_.problem;
-    solve_with_prior(p, setup_);
+    const bool bent = std::any_of(scratch_.doubtful.begin(), scratch_.doubtful.end(),
+                                  [&](std::size_t lane) { return far(lane) || failed(lane); });
+    if (bent) solve_with_prior(p, setup_);
     bool torn = false;
     for (std::size_t i = 0; i < p.lanes; ++i) {
       const std::size_t lane = scratch_.doubtful[i];
+      if (!far(lane) && !failed(lane)) {
+        torn = torn || is_torn(lane);
+        continue;
+      }
       if (p.solution.at(kInliers, i) < 0.0) {
         scratch_.solution.at(kInliers, lane) = -1.0;
       } else {
@@ -182,9 +197,13 @@ class Update {
     if (torn) restart();
   }
 
+  // Whether so many views are against the solution, or it against the prediction, that the views
+  // alone may know better.
   bool is_torn(std::size_t lane) const {
-    return at(kCount, lane) >= 2.0 &&
-           (at(kInliers, lane) + 1.0 < at(kCount, lane) || at(kPriorCost, lane) > kPriorCap);
+    const double count = at(kCount, lane);
+    const double outliers = count - at(kInliers, lane);
+    return count >= 2.0 && ((outliers >= 2.0 && kTornShare * outliers >= count) ||
+                            at(kPriorCost, lane) > kPriorCap);
   }
 
   // Starts joints anew where the views alone explain themselves so much better that the prediction
@@ -242,33 +261,23 @@ class Update {
   }
 
   void note_support() {
-    std::uint64_t asked = 0;
-    for (std::size_t f = 0; f < frames_; ++f) asked |= std::uint64_t{1} << work_[f].camera;
-    for (std::size_t lane = 0; lane < lanes_; ++lane) {
-      std::uint64_t& support = state_.supports[lane];
-      support &= ~asked;
-      if (at(kCount, lane) < 1.0 || at(kInliers, lane) == -1.0) continue;
-      const std::size_t k = lane / setup_.joints;
-      double confidence = 0.0;
-      double count = 0.0;
-      for (std::size_t f = 0; f < frames_; ++f) {
-        const FrameWork& w = work_[f];
-        if (!(w.view.at(kR2, lane) <= 2.0 * kCore)) continue;
-        support |= std::uint64_t{1} << w.camera;
-        confidence += confidence_of(w, k, lane - k * setup_.joints);
-        count += 1.0;
-      }
-      if (count == 0.0) continue;
-      state_.joints.at(kUnseen, lane) = 0.0;
-      state_.joints.at(kConfidence, lane) = confidence / count;
+    std::array<long long, kMaxCameras> bits{};
+    SupportArgs args{};
+    for (std::size_t f = 0; f < frames_; ++f) {
+      bits[f] = static_cast<long long>(std::uint64_t{1} << work_[f].camera);
+      args.asked |= bits[f];
     }
-  }
-
-  double confidence_of(const FrameWork& w, std::size_t k, std::size_t joint) const {
-    const auto n = static_cast<std::size_t>(w.detection_of[k]);
-    const std::size_t j =
-        w.flipped[n] ? static_cast<std::size_t>(setup_.options.skeleton.mirror[joint]) : joint;
-    return w.frame->keypoints.at(2, w.frame->lane(n) + j);
+    args.frames = static_cast<int>(frames_);
+    args.views = views_.data();
+    args.image_stride = static_cast<long>(work_[0].image.stride());
+    args.bits = bits.data();
+    args.solution = scratch_.solution.data();
+    args.solution_stride = static_cast<long>(scratch_.solution.stride());
+    args.lanes = static_cast<long>(padded(lanes_));
+    args.supports = state_.supports.data();
+    args.unseen = state_.joints.row(kUnseen);
+    args.confidence = state_.joints.row(kConfidence);
+    setup_.kernels->support(args);
   }
 
   void learn_noise() {
@@ -279,22 +288,15 @@ class Update {
       const double* r2 = w.view.row(kR2);
       const double* share = w.view.row(kShare);
       const double* inv = w.view.row(kInv);
-      for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
-        if (w.detection_of[k] < 0) continue;
-        const auto n = static_cast<std::size_t>(w.detection_of[k]);
-        const bool flipped = w.flipped[n] != 0;
-        for (std::size_t j = 0; j < setup_.joints; ++j) {
-          const std::size_t lane = k * setup_.joints + j;
-          if (!(inv[lane] > 0.0) || r2[lane] > kCore || !(share[lane] > kLeastShare)) continue;
-          if (at(kInliers, lane) < 0.0) continue;
-          const std::size_t from =
-              w.frame->lane(n) +
-              (flipped ? static_cast<std::size_t>(setup_.options.skeleton.mirror[j]) : j);
-          const std::size_t band = static_cast<std::size_t>(w.frame->bands[from]) - 1;
-          lesson.sum[band] += r2[lane] / inv[lane];
-          lesson.share[band] += NoiseModel::truncated(share[lane]);
-          lesson.count[band] += 1.0;
-        }
+      const double* sure = w.view.row(kSure);
+      const double* inliers = scratch_.solution.row(kInliers);
+      for (std::size_t lane = 0; lane < lanes_; ++lane) {
+        if (!(inv[lane] > 0.0) || !(r2[lane] <= kCore) || !(share[lane] > kLeastShare)) continue;
+        if (inliers[lane] < 0.0) continue;
+        const auto band = static_cast<std::size_t>(NoiseModel::band_of(sure[lane]));
+        lesson.sum[band] += r2[lane] / inv[lane];
+        lesson.share[band] += NoiseModel::truncated(share[lane]);
+        lesson.count[band] += 1.0;
       }
       state_.noise.learn(w.camera, lesson);
     }
