@@ -33,8 +33,8 @@ AREA_M = ((2.03, 6.3), (0.0, 3.41))
 """Where people count, x and y: the limits of the authors' own tracker."""
 EDGE_PX = 3.0
 """A box that comes this near to the image's edge is cut there."""
-SURE, FAIR, DOUBTFUL = 0.9, 0.7, 0.4
-"""Confidences of the centre, the top, the bottom: feet are what is hidden first."""
+CONFIDENCE = 0.9
+"""The detector's own confidences are not among the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,10 @@ def boxes_to_points(boxes: Floats, projection: Floats) -> Keypoints:
     du, dv = down[0] - u * down[2], down[1] - v * down[2]
     slope = np.where(np.abs(dv) > 1e-9, du / np.where(np.abs(dv) > 1e-9, dv, 1.0), 0.0)
     points = np.zeros((len(u), 3, 3))
-    for joint, (row, sure) in enumerate(((top, FAIR), (v, SURE), (bottom, DOUBTFUL))):
+    for joint, row in enumerate((top, v, bottom)):
         points[:, joint, 0] = np.clip(u + slope * (row - v), left, right)
         points[:, joint, 1] = row
-        points[:, joint, 2] = sure
+        points[:, joint, 2] = CONFIDENCE
     cut_top, cut_bottom = top < EDGE_PX, bottom > SIZE[1] - EDGE_PX
     points[cut_top, 0] = 0.0
     points[cut_bottom, 2] = 0.0

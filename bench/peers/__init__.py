@@ -35,7 +35,9 @@ class Peer(Protocol):
     """What a module of bench/peers offers as `make(rig)`."""
 
     name: str
-    """Who it is, with its version and the part of the task that it does."""
+    """Who it is, with its version."""
+    does: str
+    """The part of the task that it does."""
 
     def prepare(self, frame_set: FrameSet) -> Any:
         """Its input of a frame-set; not timed."""

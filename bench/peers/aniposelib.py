@@ -29,8 +29,8 @@ class Triangulation:
         from aniposelib.cameras import Camera, CameraGroup
 
         cv2.setNumThreads(1)
-        version = importlib.metadata.version("aniposelib")
-        self.name = f"aniposelib {version} triangulate, true associations given"
+        self.name = f"aniposelib {importlib.metadata.version('aniposelib')}"
+        self.does = "undistortion and triangulate, the true associations given"
         self._cameras = len(rig.names)
         self._group = CameraGroup(
             [

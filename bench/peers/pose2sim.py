@@ -65,7 +65,8 @@ class Pose2Sim:
             finally:
                 logging.root.setLevel(level)
         cv2.setNumThreads(1)
-        self.name = f"Pose2Sim {importlib.metadata.version('pose2sim')}, points undistorted before"
+        self.name = f"Pose2Sim {importlib.metadata.version('pose2sim')}"
+        self.does = "association, triangulation and sorting of points undistorted beforehand"
         self._association, self._triangulation = personAssociation, triangulation
         self._sort = common.sort_people_sports2d
         self._rig = rig

@@ -156,7 +156,7 @@ MEMORY = (
 NOTES = (
     "Time: observe for every camera and one snapshot, through Python, one thread, undistortion and "
     "covariances included; over interleaved repetitions, with the medians of the fastest and the "
-    "slowest one. A peer does what its name says; times: median of the repetitions' ratios.",
+    "slowest one. Peers do the part that is said below; times: median of the repetitions' ratios.",
     "Accuracy: snapshots at the newest capture, from frame 60, people matched within 0.5 m; "
     "coverage: errors inside their 95 % ellipsoid; equal digests are equal results to the bit. "
     "Peers are scored on the first of these frames alone.",
@@ -207,7 +207,8 @@ def _court(
             suite.peer_budget_s,
         )
         scored = {p.name: score_peer(p, arena, WARM_UP_FRAMES, suite.peer_frames) for p in peers}
-    report.notes.extend(note for note in missing if note not in report.notes)
+    said = [*(f"{peer.name}: {peer.does}." for peer in peers), *missing]
+    report.notes.extend(note for note in said if note not in report.notes)
     for system, spread in spreads.items():
         times.add({**court, "system": system, **_time_row(spread), **_against(spreads, system)})
     trust = {"coverage": round(found.metrics.coverage, 4), "digest": found.digest}

@@ -120,7 +120,7 @@ def test_the_race_times_every_frame_set_of_every_repetition_for_all(arena: Arena
 class Slow:
     """A peer that knows the truth, and how often it was asked and began anew."""
 
-    name = "slow"
+    name, does = "slow", "nothing, slowly"
 
     def __init__(self, arena: Arena) -> None:
         self.arena, self.calls, self.begun = arena, 0, 0
