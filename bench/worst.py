@@ -7,8 +7,10 @@ them before it looks for the slowest one.
 
 from __future__ import annotations
 
+import concurrent.futures
 import gc
 import itertools
+import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.evaluation import Trackable, TrackerFactory
-from bench.sim import Arena, FrameSet
+from bench.sim import Arena, ArenaOptions, FrameSet
 
 CHUNK = 256
 """Frame-sets made between two stretches of timing."""
 PAGE = 4096
+APART_DEADLINE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,10 @@ class Memory:
 
 
 def memory(factory: TrackerFactory, arena: Arena, frames: int = 60, copies: int = 32) -> Memory:
-    """Resident memory of many trackers that saw the same game, over their number."""
+    """Resident memory of many trackers that saw the same game, over their number.
+
+    Only a young process tells it: an old one has memory that was freed and is used again.
+    """
     rig = arena.accel_rig()
     frame_sets = list(arena.frame_sets(0, 3 * frames))
     nobody = [emptied(frame_set) for frame_set in frame_sets[:frames]]
@@ -152,6 +158,19 @@ def memory(factory: TrackerFactory, arena: Arena, frames: int = 60, copies: int 
         each_kib=(full - empty) / cells,
         checkpoint_kib=len(save()) / 1024 if save is not None else float("nan"),
     )
+
+
+def memory_apart(options: ArenaOptions, frames: int) -> Memory:
+    """The memory of `accel.Tracker` on an arena, looked at in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_memory_of_tracker, options, frames).result(APART_DEADLINE_S)
+
+
+def _memory_of_tracker(options: ArenaOptions, frames: int) -> Memory:
+    import accel
+
+    return memory(accel.Tracker, Arena(options), frames)
 
 
 def _feed(trackers: Sequence[Trackable], frame_sets: Sequence[FrameSet]) -> None:

@@ -26,7 +26,7 @@ from bench.peers import load_peers
 from bench.report import Report, Table
 from bench.sim import Arena, ArenaOptions
 from bench.timing import Spread
-from bench.worst import Growth, Memory, Worst, growth, memory, worst_frame
+from bench.worst import Growth, Memory, Worst, growth, memory_apart, worst_frame
 
 __all__ = [
     "WARM_UP_FRAMES",
@@ -274,7 +274,7 @@ def _bounds(config: BenchConfig, report: Report) -> None:
         table = report.table("Memory of one tracker", MEMORY)
         for options in courts(config):
             with report.working(f"memory, {options.ring.cameras} x {options.people}"):
-                kept = memory(accel.Tracker, Arena(options), suite.memory_frames)
+                kept = memory_apart(options, suite.memory_frames)
             table.add(_memory_row(options, kept))
 
 

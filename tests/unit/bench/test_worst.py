@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 import time
 from dataclasses import dataclass, field
@@ -40,13 +41,14 @@ class Sleeper:
         self.kib = kib
         self.frame = -1
         self.seen: list[int] = []
-        self.kept: list[bytearray] = []
+        self.kept: list[mmap.mmap] = []
 
     def observe(self, camera: int, capture_time_ns: int, keypoints: Keypoints) -> bool:
         self.frame += camera == 0
         self.seen.append(len(keypoints))
         if self.kib and len(self.kept) < 8 and len(keypoints):
-            self.kept.append(bytearray(b"\x01") * (1024 * self.kib))
+            self.kept.append(mmap.mmap(-1, 1024 * self.kib))  # no heap that was used before
+            self.kept[-1].write(b"\x01" * (1024 * self.kib))
         return True
 
     def snapshot(self, time_ns: int) -> Seen:
