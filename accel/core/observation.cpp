@@ -112,6 +112,8 @@ FramePtr make_frame(const Observation& o, const Setup& setup, TrackerStats& stat
   frame->rows = o.rows;
   frame->joints = o.joints;
   frame->roster = o.evidence != nullptr ? o.roster : 0;
+  frame->searched = o.searched;
+  frame->asked = o.asked;
   const std::vector<Candidate> rows = choose_rows(o, sieve, stats);
   const std::size_t lanes = rows.size() * frame->lanes();
   frame->keypoints.clear(lanes);

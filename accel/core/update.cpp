@@ -241,14 +241,23 @@ class Update {
     setup_.kernels->condition(args);
   }
 
+  // The cameras of this step that looked for a track.
+  std::uint64_t cameras_asked(std::int64_t id) const {
+    std::uint64_t asked = 0;
+    for (std::size_t f = 0; f < frames_; ++f) {
+      if (work_[f].frame->looked_for(id)) asked |= std::uint64_t{1} << work_[f].camera;
+    }
+    return asked;
+  }
+
   void note_support() {
     std::uint64_t asked = 0;
-    for (std::size_t f = 0; f < frames_; ++f) asked |= std::uint64_t{1} << work_[f].camera;
     for (std::size_t lane = 0; lane < lanes_; ++lane) {
+      const std::size_t k = lane / setup_.joints;
+      if (lane == k * setup_.joints) asked = cameras_asked(state_.tracks[k].id);
       std::uint64_t& support = state_.supports[lane];
       support &= ~asked;
       if (at(kCount, lane) < 1.0 || at(kInliers, lane) == -1.0) continue;
-      const std::size_t k = lane / setup_.joints;
       double confidence = 0.0;
       double count = 0.0;
       for (std::size_t f = 0; f < frames_; ++f) {
