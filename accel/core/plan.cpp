@@ -10,7 +10,7 @@ namespace tipoff {
 namespace {
 
 // What no view improves on, m: a joint's error is never thought smaller than about this.
-constexpr double kFloor_m = 0.004;
+constexpr double kFloor_m = 0.01;
 // Margin around the joints as a part of the body's size in the image, and in standard deviations.
 constexpr double kBoxMargin = 0.12;
 constexpr double kBoxStds = 1.5;

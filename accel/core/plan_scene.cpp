@@ -8,15 +8,16 @@ namespace {
 
 // Existence that makes somebody certain, in views (advance.cpp).
 constexpr double kCertain = 5.0;
-// How existence tells the chance that somebody is where they are expected: even at none.
-constexpr double kEven = 0.5;
-constexpr double kPerExistence = 0.05;
-constexpr double kLeastChance = 0.1;
+// How existence tells the chance that somebody is where they are expected: certain people are,
+// those whom views miss again and again are not.
+constexpr double kAtNone = 0.4;
+constexpr double kPerExistence = 0.116;
+constexpr double kLeastChance = 0.05;
 constexpr double kMostChance = 0.98;
 // Chance that somebody who was lost this moment is still there.
-constexpr double kLostChance = 0.2;
+constexpr double kLostChance = 0.1;
 // Chance that a detection that no track explains is somebody, at full confidence.
-constexpr double kSuspectChance = 0.6;
+constexpr double kSuspectChance = 0.4;
 // The confidence at which a camera's noise is asked for.
 constexpr double kUsualConfidence = 0.7;
 // A detection is placed on the floor within this, m, and not beyond that far from its camera.
@@ -36,7 +37,7 @@ double chance_of(const Track& track, const TrackerOptions& options, std::int64_t
     const double span = static_cast<double>(options.max_lost_ns - options.max_coast_ns);
     return span > 0.0 ? std::clamp(kLostChance * left / span, 0.0, kLostChance) : 0.0;
   }
-  return std::clamp(kEven + kPerExistence * track.existence, kLeastChance, kMostChance);
+  return std::clamp(kAtNone + kPerExistence * track.existence, kLeastChance, kMostChance);
 }
 
 PlanTrack plan_track(const Moment& moment, std::size_t k, const Setup& setup) {

@@ -15,17 +15,19 @@ constexpr double kSameAgain_ns = 0.3e9;
 constexpr std::int64_t kPartner_ns = 40'000'000;
 // What a first view alone is worth beside the pair that makes a person: poses where the floor says
 // that somebody stands mostly find the second one.
-constexpr double kAlone = 0.6;
+constexpr double kAlone = 0.85;
 // Recall and share of the people in view where nobody is there to tell.
 constexpr double kUsualRecall = 0.6;
-// Somebody whose chance to be where they are expected is at least this is not lost.
+// Somebody whose chance to be where they are expected is at least this is not lost; who is not
+// there is elsewhere in view, and not gone, this often.
 constexpr double kHeld = 0.8;
+constexpr double kElsewhere = 0.4;
 // How many people the usual figures count as, when those who are there tell.
 constexpr double kUsualWeight = 2.0;
-// Whom a search finds would otherwise be missing for half the time since the last one, in
-// frame-sets, but no pose lasts for one frame-set alone either.
-constexpr double kPoseLasts = 4.0;
-constexpr double kLongestWait = 12.0;
+// Whom a search finds would otherwise be missing for about half the time since the last one; what a
+// pose tells lasts too, for about so many frame-sets. A search is worth their ratio, at most.
+constexpr double kPoseLasts = 10.0;
+constexpr double kLongestWait = 6.0;
 
 double since(const PlanScene& scene, std::size_t camera) {
   const std::int64_t last = scene.last_search_ns[camera];
@@ -126,7 +128,7 @@ SearchValue value_search(const PlanScene& scene, const PlanViews& views, const P
   double lost = 0.0;
   for (const PlanTrack& track : scene.tracks) {
     if (track.id < 0) continue;
-    lost += track.reported ? std::max(kHeld - track.chance, 0.0) : track.chance;
+    lost += track.reported ? kElsewhere * std::max(kHeld - track.chance, 0.0) : track.chance;
   }
   double suspected = 0.0;
   for (const PlanSuspect& suspect : scene.suspects) suspected += suspect.chance;

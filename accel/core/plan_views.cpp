@@ -17,7 +17,7 @@ constexpr double kLimbRadius_m = 0.14;
 // Somebody is in front when nearer by this, m; within it either may be.
 constexpr double kInFront_m = 0.3;
 // Chance that a pose shows the neighbour where two boxes are the same.
-constexpr double kWrongPerson = 0.5;
+constexpr double kWrongPerson = 0.3;
 // Pose models err in proportion to how large they see somebody: a camera's noise is that of its
 // people on average, and scales with their size between these.
 constexpr double kSmallest = 0.4;
