@@ -21,6 +21,7 @@ from accel.errors import (
     TipoffError,
     UnsupportedCameraError,
 )
+from accel.plan import Plan, PlanBudget, PlannedDetect, PlannedPose
 from accel.rig import Rig
 from accel.skeleton import COCO17, Skeleton
 from accel.tracker import Prediction, Snapshot, Tracker, TrackerOptions
@@ -40,6 +41,10 @@ __all__ = [
     "CheckpointError",
     "InvalidInputError",
     "NotYetError",
+    "Plan",
+    "PlanBudget",
+    "PlannedDetect",
+    "PlannedPose",
     "Prediction",
     "Rig",
     "Skeleton",

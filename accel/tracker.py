@@ -12,16 +12,18 @@ import numpy as np
 
 from accel import _core
 from accel.errors import InvalidInputError
+from accel.plan import Plan, PlanBudget
 from accel.skeleton import COCO17, Skeleton
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
 
     from accel.rig import Rig
 
 _LARGEST_TIME_NS = 2**62
+_MOST_ASKED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,8 @@ class Tracker:
         capture_time_ns: SupportsIndex,
         keypoints: npt.ArrayLike,
         evidence: npt.ArrayLike | None = None,
+        *,
+        asked: Iterable[SupportsIndex] | None = None,
     ) -> bool:
         """Take in what one camera saw at one time.
 
@@ -196,15 +200,18 @@ class Tracker:
             keypoints: float32 (N, J, 3) u, v in distorted pixels and confidence; N may be 0. A
                 keypoint is missing when its confidence is 0 or any of its numbers is not finite.
             evidence: float32 (N, R) log-likelihood of each roster entry, NaN unknown.
+            asked: Identities that were looked for, where the frame was not searched as a whole:
+                only of them does it count that they were not found. None: everybody was looked
+                for. Do not observe a frame in which nobody was.
 
         Returns:
             False where the frame is refused, and counted, because it came later than
             `max_delay_ms` or because this camera's frame of this time is already here.
 
         Raises:
-            InvalidInputError: The camera, the time or a shape cannot be.
+            InvalidInputError: The camera, the time, a shape or an identity cannot be.
         """
-        if evidence is None:
+        if evidence is None and asked is None:
             accepted = self._native.observe_plain(camera, capture_time_ns, keypoints)
             if accepted is not None:
                 return accepted
@@ -221,7 +228,8 @@ class Tracker:
                     " detection",
                     camera=self.rig.names[index],
                 )
-        return self._native.observe(index, _time_ns(capture_time_ns), points, support)
+        looked_for = None if asked is None else _identities(asked, self.rig.names[index])
+        return self._native.observe(index, _time_ns(capture_time_ns), points, support, looked_for)
 
     def snapshot(self, time_ns: SupportsIndex, smoothed: bool = False) -> Snapshot:
         """Give all tracks at a time.
@@ -252,6 +260,24 @@ class Tracker:
             TimeOutOfRangeError: The time lies further back than `max_delay_ms`.
         """
         return Prediction(*self._native.predict(self._camera(camera), _time_ns(time_ns)))
+
+    def plan(self, budget: PlanBudget) -> Plan:
+        """Say whom to pose in which views of the next frame-set, and which cameras to search.
+
+        Give what was found back by `observe`, with `asked=plan.asked(camera)` for a camera in which
+        people were posed and without it for one that was searched: when each camera was last
+        searched is part of what the tracker knows. Planning changes nothing; equal observations and
+        budgets give equal plans.
+
+        Args:
+            budget: What may be spent, what asking costs, and the time that is planned for.
+
+        Raises:
+            InvalidInputError: The budget names a camera that is not in the rig, or gives costs for
+                another number of cameras.
+        """
+        native = budget._native(self.rig)
+        return Plan._of(self._native.plan(budget.time_ns, native))
 
     def assigned(
         self, camera: SupportsIndex | str, capture_time_ns: SupportsIndex
@@ -333,6 +359,23 @@ class Tracker:
             if getattr(self.options, field.name) != field.default
         }
         return f"Tracker({self.rig!r}, {changed})"
+
+
+def _identities(asked: Iterable[SupportsIndex], camera: str) -> list[int]:
+    try:
+        ids = [operator.index(identity) for identity in asked]
+    except TypeError:
+        raise InvalidInputError(
+            f"asked is {asked!r}; give the identities that were looked for, or None for everybody",
+            camera=camera,
+        ) from None
+    if len(ids) > _MOST_ASKED or any(abs(identity) >= _LARGEST_TIME_NS for identity in ids):
+        raise InvalidInputError(
+            f"asked names {len(ids)} identities; give at most {_MOST_ASKED}, as snapshots name"
+            " them",
+            camera=camera,
+        )
+    return ids
 
 
 def _time_ns(time_ns: SupportsIndex) -> int:

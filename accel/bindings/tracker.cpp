@@ -1,6 +1,7 @@
 #include "core/tracker.hpp"
 
 #include <memory>
+#include <optional>
 
 #include <pybind11/stl.h>
 
@@ -41,7 +42,7 @@ std::unique_ptr<Tracker> make_tracker(const Rig& rig, const py::dict& d) {
 }
 
 bool observe(Tracker& tracker, int camera, std::int64_t time_ns, const Array<float>& keypoints,
-             const Array<float>& evidence) {
+             const Array<float>& evidence, const std::optional<std::vector<std::int64_t>>& asked) {
   require_shape(keypoints, {-1, -1, 3}, "keypoints");
   require_shape(evidence, {keypoints.shape(0), -1}, "evidence");
   Observation o;
@@ -52,6 +53,8 @@ bool observe(Tracker& tracker, int camera, std::int64_t time_ns, const Array<flo
   o.keypoints = keypoints.data();
   o.roster = static_cast<int>(evidence.shape(1));
   o.evidence = o.roster > 0 ? evidence.data() : nullptr;
+  o.searched = !asked.has_value();
+  if (asked) o.asked = *asked;
   const py::gil_scoped_release release;
   return tracker.observe(o);
 }
@@ -201,7 +204,7 @@ void bind_tracker(py::module_& m) {
   py::class_<Tracker>(m, "Tracker")
       .def(py::init(&make_tracker), py::arg("rig"), py::arg("options"))
       .def("observe", &observe, py::arg("camera"), py::arg("time_ns"),
-           py::arg("keypoints").noconvert(), py::arg("evidence").noconvert())
+           py::arg("keypoints").noconvert(), py::arg("evidence").noconvert(), py::arg("asked"))
       .def("observe_plain", &observe_plain, py::arg("camera"), py::arg("time_ns"),
            py::arg("keypoints"))
       .def(
@@ -229,6 +232,7 @@ void bind_tracker(py::module_& m) {
             return copy_of<std::int64_t>(ids, {static_cast<py::ssize_t>(ids.size())});
           },
           py::arg("camera"), py::arg("time_ns"))
+      .def("plan", &plan, py::arg("time_ns"), py::arg("budget"))
       .def("stats", &stats)
       .def("isa", [](const Tracker& t) { return std::string(t.isa()); })
       .def("checkpoint",

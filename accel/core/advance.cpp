@@ -61,6 +61,7 @@ class Step {
     state_.leftovers = before_.leftovers;
     state_.last_frame_ns = before_.last_frame_ns;
     state_.interval_ns = before_.interval_ns;
+    state_.last_search_ns = before_.last_search_ns;
     state_.counters = before_.counters;
     state_.joints.reserve(before_.joints.stride());
     const std::size_t stride = before_.joints.stride();
@@ -88,6 +89,7 @@ class Step {
       interval = interval == 0 ? gap : interval + (gap - interval) / 8;
     }
     last = frame.time_ns;
+    if (frame.searched) state_.last_search_ns[c] = frame.time_ns;
   }
 
   void match_frames() {
@@ -128,7 +130,7 @@ class Step {
         if (n >= 0) {
           add_evidence(track, *w_.frames[f].frame, static_cast<std::size_t>(n));
           track.existence += kHit;
-        } else if (expected(w_.frames[f], k)) {
+        } else if (frames_[f]->looked_for(track.id) && expected(w_.frames[f], k)) {
           track.existence -= kMiss;
         }
       }
@@ -203,11 +205,14 @@ class Step {
     }
   }
 
-  // Keeps what belongs to nobody for a partner in another view; each camera's newest frame only.
+  // Keeps what belongs to nobody for a partner in another view; each camera's newest searched frame
+  // only.
   void collect_leftovers() {
     std::vector<Leftover>& leftovers = state_.leftovers;
     std::uint64_t renewed = 0;
-    for (const FramePtr& frame : frames_) renewed |= std::uint64_t{1} << frame->camera;
+    for (const FramePtr& frame : frames_) {
+      if (frame->searched) renewed |= std::uint64_t{1} << frame->camera;
+    }
     const auto stale = [&](const Leftover& leftover) {
       const auto c = static_cast<std::size_t>(leftover.frame->camera);
       if (((renewed >> c) & 1) != 0) return true;

@@ -11,7 +11,7 @@ namespace tipoff {
 namespace {
 
 constexpr std::array<char, 8> kMagic{'T', 'I', 'P', 'O', 'F', 'F', 'C', 'K'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kChecksumBytes = 8;
 // Bounds of what a sound checkpoint can hold.
 constexpr std::int64_t kTimeBound = std::int64_t{1} << 62;
@@ -86,7 +86,7 @@ void archive_detection(Archive& a, Detection& d) {
 template <class Archive>
 void archive_frame(Archive& a, Frame& f, const Setup& setup) {
   std::uint64_t detections = f.detections.size();
-  a(f.camera, f.time_ns, f.rows, f.roster, detections);
+  a(f.camera, f.time_ns, f.rows, f.roster, f.searched, f.asked, detections);
   if constexpr (Archive::kReading) {
     f.joints = static_cast<int>(setup.joints);
     require(f.camera >= 0 && f.camera < static_cast<int>(setup.rig.cameras.size()), "a camera");
@@ -151,7 +151,7 @@ void archive_state(Archive& a, State& s, FrameList& list, const Setup& setup) {
       require(detection < leftover.frame->detections.size(), "a leftover");
     }
   }
-  a(s.last_frame_ns, s.interval_ns, s.counters);
+  a(s.last_frame_ns, s.interval_ns, s.last_search_ns, s.counters);
 }
 
 void check(const State& s) {
@@ -167,6 +167,7 @@ void check(const State& s) {
   }
   require(key < s.next_key, "an identity");
   for (const std::int64_t t : s.last_frame_ns) require(is_time(t), "a time");
+  for (const std::int64_t t : s.last_search_ns) require(is_time(t), "a time");
   for (const std::int64_t t : s.interval_ns)
     require(t >= -kTimeBound / 4 && t < kTimeBound / 4, "an interval");
   const Counters& c = s.counters;

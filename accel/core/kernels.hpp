@@ -184,7 +184,6 @@ struct SupportArgs {
   double* const* views;
   long image_stride;
   const long long* bits;  // by frame: its camera's
-  long long asked;        // all of them
   const double* solution;
   long solution_stride;
   long lanes;

@@ -548,7 +548,6 @@ void support(const SupportArgs& a) {
   for (long i = 0; i < a.lanes; i += W) {
     vm bits;
     __builtin_memcpy(&bits, a.supports + i, sizeof bits);
-    bits = bits & ~a.asked;
     const vd solved = load(a.solution + kInliers * a.solution_stride + i);
     const vm usable = (load(a.solution + kCount * a.solution_stride + i) > all(0.0)) &
                       ((solved > all(-0.5)) | (solved < all(-1.5)));

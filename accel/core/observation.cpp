@@ -94,6 +94,8 @@ FramePtr make_frame(const Observation& o, const Setup& setup, TrackerStats& stat
   frame->rows = o.rows;
   frame->joints = o.joints;
   frame->roster = o.evidence != nullptr ? o.roster : 0;
+  frame->searched = o.searched;
+  frame->asked = o.asked;
   SieveArgs args{};
   args.joints = o.joints;
   args.most_u = kAbsurd * (camera.width + 1.0);

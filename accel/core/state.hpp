@@ -1,6 +1,7 @@
 // What the tracker knows at one time: a value that can be copied, kept and gone back to.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -34,6 +35,10 @@ struct Frame {
   int rows = 0;  // detections in the call
   int joints = 0;
   int roster = 0;
+  // Whether the whole frame was searched; otherwise only the tracks `asked` about were looked for,
+  // and nothing follows from not finding anybody else.
+  bool searched = true;
+  std::vector<std::int64_t> asked;
   std::vector<Detection> detections;
   // Keypoints of the detections, each detection's joints from a block's start: u, v, confidence
   // (0 where missing).
@@ -43,6 +48,9 @@ struct Frame {
 
   std::size_t lanes() const { return padded(static_cast<std::size_t>(joints)); }
   std::size_t lane(std::size_t detection) const { return detection * lanes(); }
+  bool looked_for(std::int64_t id) const {
+    return searched || std::find(asked.begin(), asked.end(), id) != asked.end();
+  }
 };
 
 using FramePtr = std::shared_ptr<const Frame>;
@@ -112,6 +120,7 @@ struct State {
   std::vector<Leftover> leftovers;
   std::array<std::int64_t, kMaxCameras> last_frame_ns{};
   std::array<std::int64_t, kMaxCameras> interval_ns{};
+  std::array<std::int64_t, kMaxCameras> last_search_ns{};
   Counters counters;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "observation.hpp"
+#include "plan_scene.hpp"
 
 namespace tipoff {
 namespace {
@@ -25,6 +26,7 @@ bool before(const FramePtr& a, const FramePtr& b) {
 Tracker::Tracker(Rig rig, TrackerOptions options) : setup_(std::move(rig), std::move(options)) {
   base_.noise = NoiseModel(setup_.options.sigma_px);
   base_.last_frame_ns.fill(kNever);
+  base_.last_search_ns.fill(kNever);
   ahead_.resize(setup_.rig.cameras.size());
 }
 
@@ -255,6 +257,23 @@ Prediction Tracker::predict(int camera, std::int64_t time_ns) {
   require_camera(camera);
   require_kept(time_ns);
   return predict_tracks(tracks_at(time_ns), setup_, camera);
+}
+
+Plan Tracker::plan(std::int64_t time_ns, const PlanBudget& budget) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::size_t cameras = setup_.rig.cameras.size();
+  if (budget.available.size() != cameras || budget.detect_ms.size() != cameras) {
+    throw std::invalid_argument("the budget is not for the rig's " + std::to_string(cameras) +
+                                " cameras");
+  }
+  process();
+  const State& newest = newest_state();
+  // Before anything was observed there is nobody to predict, at any time.
+  const bool begun = newest.time_ns != kNever;
+  predict_moment(newest, setup_, begun ? std::max(time_ns, newest.time_ns) : kNever, smooth_,
+                 moment_);
+  if (!begun) moment_.time_ns = time_ns;
+  return make_plan(scene_of(moment_, newest, setup_), setup_.rig, budget);
 }
 
 std::vector<std::int64_t> Tracker::assigned(int camera, std::int64_t time_ns) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "advance.hpp"
+#include "plan.hpp"
 #include "report.hpp"
 #include "setup.hpp"
 #include "smooth.hpp"
@@ -48,7 +49,9 @@ struct Observation {
   int joints = 0;
   const float* keypoints = nullptr;  // rows x joints x 3: u, v, confidence
   int roster = 0;
-  const float* evidence = nullptr;  // rows x roster, may be null
+  const float* evidence = nullptr;       // rows x roster, may be null
+  bool searched = true;                  // the whole frame; else only `asked` were looked for
+  std::vector<std::int64_t> asked = {};  // identities
 };
 
 struct TrackerStats {
@@ -86,6 +89,10 @@ class Tracker {
 
   // What a camera frame whose first row is exposed at `time_ns` should show.
   Prediction predict(int camera, std::int64_t time_ns);
+
+  // What to ask about the frame-set of `time_ns`, which is taken for the newest observation's time
+  // where it lies before it. Throws std::invalid_argument on a budget of another rig.
+  Plan plan(std::int64_t time_ns, const PlanBudget& budget);
 
   // The track of each detection of an accepted frame, -1 for none or a tentative one. Throws
   // TimeOutOfRange where the frame is not kept.

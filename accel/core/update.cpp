@@ -283,12 +283,25 @@ class Update {
     }
   }
 
+  // The cameras of this step that looked for a track.
+  std::uint64_t cameras_asked(std::int64_t id) const {
+    std::uint64_t asked = 0;
+    for (std::size_t f = 0; f < frames_; ++f) {
+      if (work_[f].frame->looked_for(id)) asked |= std::uint64_t{1} << work_[f].camera;
+    }
+    return asked;
+  }
+
   void note_support() {
+    for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
+      const std::uint64_t others = ~cameras_asked(state_.tracks[k].id);
+      for (std::size_t j = 0; j < setup_.joints; ++j)
+        state_.supports[k * setup_.joints + j] &= others;
+    }
     std::array<long long, kMaxCameras> bits{};
     SupportArgs args{};
     for (std::size_t f = 0; f < frames_; ++f) {
       bits[f] = static_cast<long long>(std::uint64_t{1} << work_[f].camera);
-      args.asked |= bits[f];
     }
     args.frames = static_cast<int>(frames_);
     args.views = views_.data();
