@@ -23,16 +23,16 @@ constexpr double kLeastShare = 0.4;
 constexpr std::int64_t kLessonEvery = 4;
 
 // How fast liveliness follows, s, how far one step may push it, and its bounds.
-constexpr double kLivelyMemory_s = 1.0;
+constexpr double kLivelyMemory_s = 20.0;
 constexpr double kLivelyCap = 25.0;
 // What the moves are taken for, relative to what the covariances lost: acceleration lasts longer
 // than a step, so that moves by the views of one frame-set, worked in apart, tell it several times.
 constexpr double kLivelyGoal = 0.95;
-constexpr double kLivelyApart = 0.5;
+constexpr double kLivelyApart = 0.28;
 // A joint's own liveliness beside its kind's: how fast it follows, how fast it fades, 1/s.
-constexpr double kOwnGain_per_s = 6.0;
-constexpr double kOwnFade_per_s = 0.3;
-constexpr double kOwnCap = 4.0;
+constexpr double kOwnGain_per_s = 8.0;
+constexpr double kOwnFade_per_s = 0.6;
+constexpr double kOwnCap = 16.0;
 constexpr double kOwnLeast = 0.1;
 constexpr double kOwnMost = 10.0;
 // Joints with more outliers than this teach nothing.
@@ -358,7 +358,7 @@ class Update {
         if (at(kCount, lane) < 1.0 || at(kInliers, lane) + kMostOutliers < at(kCount, lane))
           continue;
         if (!(lost[lane] > 0.0) || state_.joints.at(kFresh, lane) > 0.0) continue;
-        follow(state_.joints.at(kLevel, lane), move2[lane] / lost[lane]);
+        follow(state_.joints.at(kLevel, lane), goal * move2[lane] / lost[lane]);
         const auto kind = static_cast<std::size_t>(setup_.kinds[j]);
         moved[kind] += std::min(move2[lane], kLivelyCap * lost[lane]);
         expected[kind] += lost[lane];
