@@ -35,5 +35,6 @@ void require_shape(const Array<T>& array, std::initializer_list<pybind11::ssize_
 void bind_rig(pybind11::module_& m);
 void bind_triangulate(pybind11::module_& m);
 void bind_tracker(pybind11::module_& m);
+void bind_health(pybind11::module_& m);
 
 }  // namespace tipoff::bindings

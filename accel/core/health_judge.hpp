@@ -1,0 +1,158 @@
+// What is remembered of every camera, and what is made of it once a block.
+//
+// Charts: for each camera and each of turn (three axes), zoom and lateness, the mean effect over
+// the last 0.5 to 8 s against the camera's own baseline, in standard deviations. The deviation is
+// the larger of what the scatter between people says (they err alike for seconds, so the blocks of
+// one window do not count as independent) and of how far such means were off before, on this camera
+// and on the rig; to it a floor is added below which a change does not matter. A chart beyond its
+// threshold raises the question which camera it was: the one whose changes, all eight together,
+// explain most of the squared residuals, if by a margin. What kind of change: the one kind that
+// explains most.
+//
+// An accused camera's residuals are corrected by its estimated change from then on, so that its
+// neighbours are judged fairly, and it is acquitted when its residuals fit its baseline better than
+// they fit the accusation. Neither uses the tracker's weights, so being trusted less does not keep
+// it accused.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "health_fit.hpp"
+
+namespace tipoff {
+
+inline constexpr std::int64_t kHealthBlock_ns = 250'000'000;
+// Blocks that are remembered one by one: 8 s.
+inline constexpr std::size_t kHealthWindow = 32;
+// Windows of the charts, in blocks.
+inline constexpr std::size_t kScales = 5;
+inline constexpr std::array<int, kScales> kScaleBlocks{2, 4, 8, 16, 32};
+
+enum class Verdict : std::int32_t {
+  kLearning,  // too little was seen to judge by
+  kGood,
+  kTurned,
+  kZoomed,
+  kShifted,
+  kLate,
+  kSwapped,   // shows the pictures of `partner`
+  kAstray,    // sees people, none where they are
+  kBlind,     // sees nobody where people are
+  kDisputed,  // it or `partner` has changed; the views cannot tell which
+};
+
+struct FrameCounts {
+  int detections = 0;
+  int explained = 0;  // by a confirmed track
+  int expected = 0;   // confirmed tracks that it should see
+  int held = 0;       // of these, seen
+};
+
+// Sums of counts with the results of guesses whose pictures these might be.
+struct OpenCounts {
+  double detections = 0.0;
+  double explained = 0.0;
+  double expected = 0.0;
+  double held = 0.0;
+  std::vector<double> tried;    // by camera: detections taken as that camera's; empty: none
+  std::vector<double> matched;  // of these, explained
+  template <class Archive>
+  void archive(Archive& a) {
+    a(detections, explained, expected, held, tried, matched);
+  }
+};
+
+// A closed block of one camera. The gradient is that of the residuals as the tracker gave them.
+struct HealthBlock {
+  Effects gradient{};
+  EffectMatrix information;
+  std::array<double, kCharts> variance{};  // of the gradient, people being independent
+  double people = 0.0;
+  double detections = 0.0;
+  double explained = 0.0;
+  double expected = 0.0;
+  double held = 0.0;
+  template <class Archive>
+  void archive(Archive& a) {
+    a(gradient, information, variance, people, detections, explained, expected, held);
+  }
+};
+
+// A mean that forgets.
+struct Moving {
+  double value = 0.0;
+  double weight = 0.0;
+  void learn(double sample, double share, double memory);
+  template <class Archive>
+  void archive(Archive& a) {
+    a(value, weight);
+  }
+};
+
+struct CameraMemory {
+  std::vector<HealthBlock> recent;  // kHealthWindow of them, by block number modulo that
+  Effects baseline{};
+  Effects fault{};  // change since, while accused
+  Effects base_gradient{};
+  EffectMatrix base_information;
+  double base_blocks = 0.0;
+  std::array<std::array<Moving, kScales>, kCharts> past;  // squared chart values
+  std::int64_t valid_from = 0;   // first block that the charts may use
+  std::int64_t learn_from = 0;   // first block that the baseline has not taken
+  std::int64_t onset = 0;        // first block of the accused change
+  std::int64_t accused_at = 0;
+  std::int64_t accused_ns = 0;
+  std::int32_t verdict = 0;
+  std::int32_t partner = -1;
+  double effect_px = 0.0;  // root mean square of the accused change on people's images
+  Moving spread_px;        // mean misfit of people
+  Moving sd_px;            // expected deviation of a keypoint
+  Moving usual_share;      // of detections explained
+  std::array<Moving, 4> bias_px;  // u, v over half a minute; u, v over four minutes
+  template <class Archive>
+  void archive(Archive& a) {
+    a(recent, baseline, fault, base_gradient, base_information, base_blocks, past, valid_from,
+      learn_from, onset, accused_at, accused_ns, verdict, partner, effect_px, spread_px, sd_px,
+      usual_share, bias_px);
+  }
+};
+
+struct HealthMemory {
+  std::int64_t index = 0;  // blocks closed
+  double place[3] = {0.0, 0.0, 0.0};  // where people were in the last block
+  std::vector<CameraMemory> cameras;
+  template <class Archive>
+  void archive(Archive& a) {
+    a(index, place[0], place[1], place[2], cameras);
+  }
+};
+
+struct CameraHealth {
+  Verdict verdict = Verdict::kLearning;
+  int partner = -1;
+  Vec2 bias_px;
+  Vec2 drift_px_per_min;
+  double explained = 0.0;  // NaN where nothing was detected
+  Effects effect{};        // of the accused kind where accused, of all kinds together else
+  Effects error{};         // their standard errors
+  double sigma_scale = 1.0;
+  double displacement_m = 0.0;  // what the effect does to a point that all cameras fit alike
+  bool at_far_baseline = false;  // there, or where people were last
+  std::int64_t since_ns = 0;
+};
+
+// Takes in the closed block number `memory.index` (its scores and counts already in place), judges
+// all cameras and counts it.
+void judge(HealthMemory& memory, const Rig& rig, std::int64_t time_ns,
+           const std::vector<OpenCounts>& counts);
+
+// What is assumed of a camera when its next block is scored.
+CameraBelief belief_of(const CameraMemory& camera);
+bool accused(const CameraMemory& camera);
+// Whether its pictures have nothing to do with where people are.
+bool useless(const CameraMemory& camera);
+double sigma_scale_of(const CameraMemory& camera);
+CameraHealth health_of(const HealthMemory& memory, const Rig& rig, std::size_t camera);
+
+}  // namespace tipoff
