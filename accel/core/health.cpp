@@ -19,6 +19,11 @@ constexpr std::int64_t kMostEmpty = static_cast<std::int64_t>(kHealthWindow) + 1
 // A block is doubtful below this share of explained detections, of at least so many.
 constexpr double kDoubtfulShare = 0.5;
 constexpr double kDoubtfulDetections = 6.0;
+// What the variance of a person's mean residual is believed to be at the least, px^2, and by how
+// much more where there is only one to judge by; between n people this goes down with their cube.
+constexpr double kKnown_px2 = 0.02;
+constexpr double kAlone_px2 = 8.0;
+constexpr double kLeastFreedom = 0.3;
 // Memory of means, in blocks.
 constexpr double kSpreadMemory = 120.0;
 constexpr double kFastMemory = 120.0;
@@ -198,7 +203,7 @@ void HealthMonitor::close(const Rig& rig) {
     CameraMemory& camera = next.cameras[c];
     const BlockScore& score = scores[c];
     HealthBlock block;
-    const Effects shift = score.information * beliefs[c].known;
+    const Effects shift = score.information * beliefs[c].known;  // back to what was measured
     for (std::size_t k = 0; k < kEffects; ++k) block.gradient[k] = score.gradient[k] + shift[k];
     block.information = score.information;
     block.people = score.people;
@@ -206,10 +211,11 @@ void HealthMonitor::close(const Rig& rig) {
       const std::size_t k = kChartEffect[q];
       const double h = std::max(score.information(k, k), 1e-12);
       const double x = score.gradient[k] / h;
-      const double n = score.people;
+      // As many people as would count alike: one who runs alone says all there is about lateness.
+      const double n = h * h / std::max(score.hh[q], 1e-24);
       const double centred = score.gg[q] - 2.0 * x * score.gh[q] + x * x * score.hh[q];
-      block.variance[q] =
-          std::max(centred, 0.0) * n / std::max(n - 1.0, 1.0) + h * (0.02 + 0.5 / (n * n));
+      block.variance[q] = std::max(centred, 0.0) * n / std::max(n - 1.0, kLeastFreedom) +
+                          h * (kKnown_px2 + kAlone_px2 / (n * n * n));
     }
     if (score.people > 0) {
       camera.spread_px.learn(score.misfit / score.people, 1.0, kSpreadMemory);

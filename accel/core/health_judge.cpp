@@ -6,8 +6,14 @@ namespace tipoff {
 namespace {
 
 constexpr auto kWindow = static_cast<std::int64_t>(kHealthWindow);
-// Blocks of play after which a camera is judged: 4 s.
+// Blocks of play from which the baseline is learned before a camera is judged: 4 s.
 constexpr double kLearned = 16.0;
+// At the start the residuals are first centred at these blocks of play, each time by this part of
+// what is left: all cameras move at once, so each is to move less than it would alone.
+constexpr std::array<double, 2> kCentred{3.0, 8.0};
+constexpr double kCentring = 0.5;
+// A young baseline raises the thresholds by this over its blocks.
+constexpr double kYoung = 8.0;
 // How long the baseline remembers, in blocks: 5 min.
 constexpr double kBaselineMemory = 1200.0;
 // A camera's clock is learned within this, s; more is a fault from the start.
@@ -21,7 +27,7 @@ constexpr double kRigWindows = 8.0;
 constexpr double kLeastWindows = 2.0;
 constexpr double kLargestPast = 9.0;
 // Thresholds of the charts by window: short ones rest on few people and blocks.
-constexpr std::array<double, kScales> kAlarm{9.0, 8.0, 7.0, 6.5, 6.5};
+constexpr std::array<double, kScales> kAlarm{5.0, 5.0, 5.0, 5.0, 5.0};
 // Deviations that are of no account: turns and tilts, px; roll and zoom, px at this part of the
 // focal length; lateness, s.
 constexpr double kFloor_px = 0.03;
@@ -31,11 +37,17 @@ constexpr double kFloor_s = 0.0008;
 constexpr double kLeastPeople = 4.0;
 // The accused camera explains this many times as much as any other.
 constexpr double kMargin = 1.1;
+// And by so many squared deviations more.
+constexpr double kLead = 8.0;
+// A chart so far beyond its threshold is worth a word even if nobody can be accused.
+constexpr double kPlain = 1.5;
 // An accused change is estimated anew for so long, and a camera can be acquitted after so long.
 constexpr std::int64_t kRefined = 40;
-constexpr std::int64_t kHeld = 8;
-// The baseline must fit an accused camera's residuals this much better than the accusation.
-constexpr double kAcquitted = 0.5;
+constexpr std::int64_t kHeld = 16;
+// Evidence for an accusation over some blocks, in squared deviations, below which it is dropped: at
+// once, and where it stands for kHeld blocks.
+constexpr double kReturned = -30.0;
+constexpr double kUnproven = 8.0;
 // Trust in an accused camera.
 constexpr double kLeastScale = 2.0;
 constexpr double kMostScale = 8.0;
@@ -98,6 +110,17 @@ Window window_of(const CameraMemory& camera, std::int64_t index, std::int64_t n,
   const Effects shift = out.information * known;
   for (std::size_t k = 0; k < kEffects; ++k) out.gradient[k] -= shift[k];
   return out;
+}
+
+// By how much larger the variance of a window's gradient is than its information says; keypoints
+// err less than is assumed, people err alike.
+double inflation_of(const Window& window, std::int64_t n) {
+  double sum = 0.0;
+  for (std::size_t q = 0; q < kCharts; ++q) {
+    const double h = window.information(kChartEffect[q], kChartEffect[q]);
+    if (h > 0.0) sum += std::min(static_cast<double>(n), kAlikeBlocks) * window.variance[q] / h;
+  }
+  return std::max(sum / static_cast<double>(kCharts), 1e-3);
 }
 
 struct Counts {
@@ -255,21 +278,28 @@ class Judge {
     }
     if (!accused(camera) || useless(camera)) return;
     const std::int64_t since = index_ - camera.accused_at;
-    if (since >= kHeld) {
-      const Window raw = window_of(camera, index_, kHeld, camera.baseline);
-      if (raw.people >= kLeastPeople) {
-        const Effects shift = raw.information * camera.fault;
-        Effects left = raw.gradient;
-        for (std::size_t k = 0; k < kEffects; ++k) left[k] -= shift[k];
-        const double as_before = fit_effects(raw.information, raw.gradient, kAllMask).gain;
-        const double as_accused = fit_effects(raw.information, left, kAllMask).gain;
-        if (as_before < kAcquitted * as_accused) {
-          acquit(camera);
-          return;
-        }
+    for (const int n : kScaleBlocks) {
+      if (n > since || n > kHeld) break;
+      const double evidence = evidence_for(camera, n);
+      if (evidence < kReturned || (n == kHeld && evidence < kUnproven)) {
+        acquit(camera);
+        return;
       }
     }
     if (since <= kRefined) estimate(camera);
+  }
+
+  // By how much the last `n` blocks of an accused camera fit the accusation better than the
+  // baseline: squared residuals in units of their variance, people erring alike for a while.
+  double evidence_for(const CameraMemory& camera, std::int64_t n) const {
+    const Window raw = window_of(camera, index_, n, camera.baseline);
+    if (raw.people < kLeastPeople) return kUnproven;
+    const Effects shift = raw.information * camera.fault;
+    Effects left = raw.gradient;
+    for (std::size_t k = 0; k < kEffects; ++k) left[k] -= shift[k];
+    const double as_before = fit_effects(raw.information, raw.gradient, kAllMask).gain;
+    const double as_accused = fit_effects(raw.information, left, kAllMask).gain;
+    return (as_before - as_accused) / inflation_of(raw, n);
   }
 
   // The accused change from all blocks since its onset, and its kind.
@@ -360,7 +390,8 @@ class Judge {
         for (std::size_t q = 0; q < kCharts; ++q) {
           const Reading reading = read(c, q, s, window);
           if (!reading.given) continue;
-          const double ratio = std::fabs(reading.value) / (kAlarm[s] * reading.deviation);
+          const double alarm = kAlarm[s] * (1.0 + kYoung / camera.base_blocks);
+          const double ratio = std::fabs(reading.value) / (alarm * reading.deviation);
           if (ratio > highest[c]) highest[c] = ratio;
           if (ratio > worst) {
             worst = ratio;
@@ -385,6 +416,7 @@ class Judge {
   void ask_who(std::int64_t n, const std::vector<double>& highest) {
     std::size_t first = memory_.cameras.size();
     std::size_t second = first;
+    double inflation = 0.0;
     std::vector<double> gain(memory_.cameras.size(), 0.0);
     for (std::size_t c = 0; c < memory_.cameras.size(); ++c) {
       const CameraMemory& camera = memory_.cameras[c];
@@ -392,6 +424,7 @@ class Judge {
       const Window window =
           window_of(camera, index_, n, sum(camera.baseline, camera.fault));
       gain[c] = fit_effects(window.information, window.gradient, kAllMask).gain;
+      inflation = std::max(inflation, inflation_of(window, n));
       if (first == memory_.cameras.size() || gain[c] > gain[first]) {
         second = first;
         first = c;
@@ -401,12 +434,17 @@ class Judge {
     }
     if (first == memory_.cameras.size() || highest[first] < 1.0) return;
     CameraMemory& camera = memory_.cameras[first];
-    if (second != memory_.cameras.size() && gain[first] < kMargin * gain[second]) {
-      dispute(first, second);
-      return;
+    if (second != memory_.cameras.size()) {
+      const double lead = (gain[first] - gain[second]) / inflation;
+      if (gain[first] < kMargin * gain[second]) {
+        if (highest[first] > kPlain) dispute(first, second);
+        return;
+      }
+      if (lead < kLead) return;
     }
     set(camera, Verdict::kTurned);
     camera.onset = index_ - n + 1;
+    camera.valid_from = camera.onset;
     estimate(camera);
     for (std::size_t c = 0; c < memory_.cameras.size(); ++c) {
       if (c != first) flush(memory_.cameras[c]);
@@ -427,18 +465,35 @@ class Judge {
   void learn(CameraMemory& camera) {
     if (accused(camera) || useless(camera)) return;
     if (camera.base_blocks < kLearned) {
-      take(camera, index_);
+      if (!take(camera, index_)) return;
       camera.learn_from = index_ + 1;
       camera.valid_from = index_ + 1;
+      if (camera.centred < kCentred.size() && camera.base_blocks >= kCentred[camera.centred]) {
+        centre(camera);
+      }
       return;
     }
     const std::int64_t old = index_ - kWindow + 1;
     if (old >= camera.learn_from) take(camera, old);
+    for (std::size_t k = 0; k < kEffects; ++k) {
+      camera.centre[k] += (camera.baseline[k] - camera.centre[k]) / kBaselineMemory;
+    }
   }
 
-  static void take(CameraMemory& camera, std::int64_t index) {
+  // Moves what residuals are measured from towards the baseline, which is then learned afresh.
+  static void centre(CameraMemory& camera) {
+    ++camera.centred;
+    for (std::size_t k = 0; k < kEffects; ++k) {
+      camera.centre[k] += kCentring * (camera.baseline[k] - camera.centre[k]);
+    }
+    camera.base_blocks = 0.0;
+    camera.base_information = {};
+    camera.base_gradient = {};
+  }
+
+  static bool take(CameraMemory& camera, std::int64_t index) {
     const HealthBlock& block = block_of(camera, index);
-    if (!(block.people > 0.0)) return;
+    if (!(block.people > 0.0)) return false;
     constexpr double kKept = 1.0 - 1.0 / kBaselineMemory;
     camera.base_blocks = kKept * camera.base_blocks + 1.0;
     camera.base_information.scale(kKept);
@@ -446,9 +501,9 @@ class Judge {
     for (std::size_t k = 0; k < kEffects; ++k) {
       camera.base_gradient[k] = kKept * camera.base_gradient[k] + block.gradient[k];
     }
-    camera.baseline =
-        fit_effects(camera.base_information, camera.base_gradient, kAllMask).value;
+    camera.baseline = fit_effects(camera.base_information, camera.base_gradient, kAllMask).value;
     camera.baseline[kLate] = std::clamp(camera.baseline[kLate], -kLateLearned_s, kLateLearned_s);
+    return true;
   }
 
   HealthMemory& memory_;
@@ -505,7 +560,7 @@ CameraBelief belief_of(const CameraMemory& camera) {
   constexpr double kLeastClip_px = 1.0;
   constexpr double kMostClip_px = 40.0;
   CameraBelief out;
-  out.known = sum(camera.baseline, camera.fault);
+  out.known = sum(camera.centre, camera.fault);
   out.clip_px = std::clamp(kClip * camera.spread_px.value, kLeastClip_px, kMostClip_px);
   return out;
 }
@@ -538,14 +593,7 @@ CameraHealth health_of(const HealthMemory& memory, const Rig& rig, std::size_t c
   const Window window = window_of(camera, last, n, camera.baseline);
   const EffectFit fit = fit_effects(window.information, window.gradient, mask_of(out.verdict));
   out.effect = fit.value;
-  double inflation = 1.0;
-  for (std::size_t q = 0; q < kCharts; ++q) {
-    const std::size_t k = kChartEffect[q];
-    const double h = window.information(k, k);
-    const double between =
-        std::min(static_cast<double>(n), kAlikeBlocks) * window.variance[q];
-    if (h > 0.0) inflation = std::max(inflation, between / h);
-  }
+  const double inflation = inflation_of(window, n);
   for (std::size_t k = 0; k < kEffects; ++k) {
     out.error[k] = std::sqrt(inflation * fit.variance[k]);
   }

@@ -92,12 +92,14 @@ struct Moving {
 
 struct CameraMemory {
   std::vector<HealthBlock> recent;  // kHealthWindow of them, by block number modulo that
-  Effects baseline{};
+  Effects centre{};    // what its residuals are corrected by before people are scored
+  Effects baseline{};  // what it usually is off by, given the others' centres
   Effects fault{};  // change since, while accused
   Effects base_gradient{};
   EffectMatrix base_information;
   double base_blocks = 0.0;
   std::array<std::array<Moving, kScales>, kCharts> past;  // squared chart values
+  std::uint64_t centred = 0;    // how often at the start
   std::int64_t valid_from = 0;   // first block that the charts may use
   std::int64_t learn_from = 0;   // first block that the baseline has not taken
   std::int64_t onset = 0;        // first block of the accused change
@@ -112,8 +114,8 @@ struct CameraMemory {
   std::array<Moving, 4> bias_px;  // u, v over half a minute; u, v over four minutes
   template <class Archive>
   void archive(Archive& a) {
-    a(recent, baseline, fault, base_gradient, base_information, base_blocks, past, valid_from,
-      learn_from, onset, accused_at, accused_ns, verdict, partner, effect_px, spread_px, sd_px,
+    a(recent, centre, baseline, fault, base_gradient, base_information, base_blocks, past,
+      centred, valid_from, learn_from, onset, accused_at, accused_ns, verdict, partner, effect_px, spread_px, sd_px,
       usual_share, bias_px);
   }
 };
