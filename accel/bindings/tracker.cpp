@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.hpp"
+#include "health.hpp"
 
 namespace py = pybind11;
 
@@ -148,7 +149,9 @@ void bind_tracker(py::module_& m) {
             return copy_of<std::int64_t>(ids, {static_cast<py::ssize_t>(ids.size())});
           },
           py::arg("camera"), py::arg("time_ns"))
-      .def("stats", &stats);
+      .def("stats", &stats)
+      .def("health",
+           [](Tracker& t) { return to_list(released([&] { return t.health(); })); });
 }
 
 }  // namespace tipoff::bindings

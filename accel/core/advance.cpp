@@ -4,6 +4,7 @@
 
 #include "associate.hpp"
 #include "birth.hpp"
+#include "health_swap.hpp"
 #include "motion.hpp"
 #include "solve.hpp"
 
@@ -37,6 +38,8 @@ constexpr double kReuniteMost_m = 4.0;
 // Two tracks whose joints are this close on average are one body.
 constexpr double kSameBody_m = 0.15;
 constexpr double kMaxEvidence = 50.0;
+// Cameras that a doubtful frame is tried as.
+constexpr int kGuesses = 4;
 
 double seconds(std::int64_t ns) {
   return 1e-9 * static_cast<double>(ns);
@@ -63,7 +66,9 @@ class Step {
     state_.time_ns = now_ns_;
     for (const FramePtr& frame : frames_) learn_interval(*frame);
     match_frames();
+    state_.health.begin(rig_, now_ns_);
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) update_track(k);
+    for (std::size_t f = 0; f < frames_.size(); ++f) count_health(f);
     report(assigned);
     collect_leftovers();
     bear();
@@ -192,7 +197,9 @@ class Step {
       const std::int64_t row = frame.time_ns - now_ns_ + row_delay_ns(camera, keypoint.uv.y);
       const auto slot = static_cast<std::size_t>(views_.count++);
       views_.items[slot] = {&camera, keypoint.uv,
-                            state_.noise.sigma_px(frame.camera, keypoint.confidence), seconds(row),
+                            state_.noise.sigma_px(frame.camera, keypoint.confidence) *
+                                state_.health.sigma_scale(frame.camera),
+                            seconds(row),
                             static_cast<int>(f)};
       confidences_[slot] = keypoint.confidence;
     }
@@ -210,6 +217,7 @@ class Step {
                               prior_cost(prior, solution_.point) > kPriorCap)) {
       if (restart(filter, prior, solved)) {
         ++state_.counters.restarted;
+        note_health(track, filter.v);
         note_support(track, j);
         return;
       }
@@ -219,7 +227,69 @@ class Step {
     if (!invert(prior.information + solution_.information, posterior)) return;
     filter.condition(solution_.point, posterior);
     learn_noise(posterior, filter.v);
+    note_health(track, filter.v);
     note_support(track, j);
+  }
+
+  // Tells the rig's health by how much every view missed the joint just solved.
+  void note_health(const Track& track, Vec3 velocity) {
+    if (!track.confirmed()) return;
+    residuals_.clear();
+    for (int i = 0; i < views_.count; ++i) {
+      const Sighting& s = views_.items[static_cast<std::size_t>(i)];
+      Vec2 uv;
+      if (!project(*s.camera, solution_.point + s.dt_s * velocity, uv)) continue;
+      const int camera = frames_[static_cast<std::size_t>(s.slot)]->camera;
+      residuals_.push_back({camera, s.uv - uv, s.sigma_px / state_.health.sigma_scale(camera)});
+    }
+    state_.health.observe(track.key, solution_.point, velocity, residuals_);
+  }
+
+  // Counts what frame f shows of the confirmed tracks; where that is little, tries some cameras
+  // whose pictures these might be.
+  void count_health(std::size_t f) {
+    const Frame& frame = *frames_[f];
+    FrameCounts counts;
+    counts.detections = static_cast<int>(frame.detections.size());
+    std::vector<char> holds(state_.tracks.size(), 0);
+    for (std::size_t n = 0; n < frame.detections.size(); ++n) {
+      const int k = matches_[f].track_of[n];
+      if (k >= 0) holds[static_cast<std::size_t>(k)] = 1;
+      const bool known = k >= 0 && state_.tracks[static_cast<std::size_t>(k)].confirmed();
+      if (known || matches_[f].explained[n] != 0) ++counts.explained;
+    }
+    for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
+      if (!state_.tracks[k].confirmed()) continue;
+      if (holds[k] != 0) ++counts.held;
+      if (holds[k] != 0 || expected(f, k)) ++counts.expected;
+    }
+    state_.health.count(frame.camera, counts);
+    if (counts.detections > 0 && state_.health.doubtful(frame.camera)) guess(frame);
+  }
+
+  void guess(const Frame& frame) {
+    std::vector<ImagePoint> detections(frame.keypoints.size());
+    for (std::size_t i = 0; i < detections.size(); ++i) {
+      detections[i] = {frame.keypoints[i].uv, frame.keypoints[i].confidence > 0.0};
+    }
+    std::vector<ImagePoint> images;
+    TrackImage image;
+    for (int tries = 0; tries < kGuesses; ++tries) {
+      const int other = state_.health.next_guess(frame.camera);
+      if (other < 0) return;
+      images.clear();
+      for (const Track& track : state_.tracks) {
+        if (!track.confirmed()) continue;
+        image_of(track, rig_.cameras[static_cast<std::size_t>(other)],
+                 seconds(frame.time_ns - now_ns_), image);
+        for (const TrackImage::Point& point : image.points) {
+          images.push_back({point.uv, point.valid});
+        }
+      }
+      const double share =
+          explained_as(detections, images, static_cast<std::size_t>(frame.joints));
+      state_.health.guessed(frame.camera, other, static_cast<int>(frame.detections.size()), share);
+    }
   }
 
   static double prior_cost(const PointPrior& prior, Vec3 point) {
@@ -251,6 +321,8 @@ class Step {
       const auto slot = static_cast<std::size_t>(i);
       const Sighting& s = views_.items[slot];
       if (solution_.r2[slot] > kCore) continue;
+      const int accused = frames_[static_cast<std::size_t>(s.slot)]->camera;
+      if (state_.health.sigma_scale(accused) > 1.0) continue;
       Projection image;
       if (!project(*s.camera, solution_.point + s.dt_s * velocity, image)) continue;
       const double variance = s.sigma_px * s.sigma_px;
@@ -460,6 +532,7 @@ class Step {
   Sightings views_;
   std::array<double, 64> confidences_{};
   PointSolution solution_;
+  std::vector<Residual> residuals_;
   std::vector<Assigned>* assigned_ = nullptr;
 };
 

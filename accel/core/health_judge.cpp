@@ -27,7 +27,7 @@ constexpr double kRigWindows = 8.0;
 constexpr double kLeastWindows = 2.0;
 constexpr double kLargestPast = 9.0;
 // Thresholds of the charts by window: short ones rest on few people and blocks.
-constexpr std::array<double, kScales> kAlarm{5.0, 5.0, 5.0, 5.0, 5.0};
+constexpr std::array<double, kScales> kAlarm{6.5, 6.0, 6.0, 6.0, 6.0};
 // Deviations that are of no account: turns and tilts, px; roll and zoom, px at this part of the
 // focal length; lateness, s.
 constexpr double kFloor_px = 0.03;

@@ -8,6 +8,7 @@
 
 #include "camera.hpp"
 #include "filter.hpp"
+#include "health.hpp"
 #include "noise.hpp"
 #include "options.hpp"
 
@@ -111,6 +112,7 @@ struct State {
   std::array<std::int64_t, kMaxCameras> last_frame_ns{};
   std::array<std::int64_t, kMaxCameras> interval_ns{};
   Counters counters;
+  HealthMonitor health;
 };
 
 // Which track (its key) each detection of a frame went to, -1 for none.

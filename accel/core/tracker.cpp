@@ -72,6 +72,7 @@ Tracker::Tracker(Rig rig, TrackerOptions options)
   check(rig_, options_);
   base_.noise = NoiseModel(options_.sigma_px);
   base_.last_frame_ns.fill(kNever);
+  base_.health = HealthMonitor(rig_.cameras.size());
 }
 
 bool Tracker::observe(const Observation& observation) {
@@ -326,6 +327,12 @@ TrackerStats Tracker::stats() {
   TrackerStats out = stats_;
   out.steps = entries_.empty() ? base_.counters : entries_.back().after.counters;
   return out;
+}
+
+std::vector<CameraHealth> Tracker::health() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  process();
+  return (entries_.empty() ? base_ : entries_.back().after).health.report(rig_);
 }
 
 std::int64_t Tracker::newest_ns() {

@@ -83,6 +83,9 @@ class Tracker {
   std::vector<std::int64_t> assigned(int camera, std::int64_t time_ns);
 
   TrackerStats stats();
+
+  // What the residuals say about each camera.
+  std::vector<CameraHealth> health();
   std::int64_t newest_ns();
 
  private:
