@@ -13,13 +13,20 @@ constexpr double kLearned = 16.0;
 constexpr std::array<double, 2> kCentred{3.0, 8.0};
 constexpr double kCentring = 0.5;
 // A young baseline raises the thresholds by this over its blocks.
-constexpr double kYoung = 8.0;
+constexpr double kYoung = 4.0;
 // How long the baseline remembers, in blocks: 5 min.
 constexpr double kBaselineMemory = 1200.0;
 // A camera's clock is learned within this, s; more is a fault from the start.
 constexpr double kLateLearned_s = 0.003;
-// People err alike for this many blocks.
-constexpr double kAlikeBlocks = 8.0;
+// For how long people err alike is believed until so many windows have shown it: from one window to
+// the next, twice as long, the variance grows as it did before and by a part more, within bounds.
+// Each chart counts as a part of a window, and none for more than so many times what it should be.
+constexpr double kAlikeWindows = 30.0;
+constexpr double kAlikePart = 0.5;
+constexpr double kLargestAlike = 4.0;
+constexpr double kLeastGrowth = 1.2;
+constexpr double kMoreGrowth = 1.3;
+constexpr double kMostGrowth = 2.0;
 // Past chart values are remembered over this many blocks, 10 min; the rig's count as so many
 // windows of the camera's own, and all count from so many on.
 constexpr double kPastMemory = 2400.0;
@@ -30,7 +37,7 @@ constexpr double kLargestPast = 9.0;
 constexpr std::array<double, kScales> kAlarm{6.5, 6.0, 6.0, 6.0, 6.0};
 // Deviations that are of no account: turns and tilts, px; roll and zoom, px at this part of the
 // focal length; lateness, s.
-constexpr double kFloor_px = 0.03;
+constexpr double kFloor_px = 0.02;
 constexpr double kFloorRadius = 0.2;
 constexpr double kFloor_s = 0.0008;
 // People in a window at the least, one a block.
@@ -112,13 +119,34 @@ Window window_of(const CameraMemory& camera, std::int64_t index, std::int64_t n,
   return out;
 }
 
+// How many times as large the variance of each window is as if its blocks were independent. Until
+// it is seen, it is believed to grow with the window as it did for the shorter ones and some more.
+std::array<double, kScales> alike_of(const HealthMemory& memory) {
+  std::array<double, kScales> out{};
+  double shorter = 1.0;
+  double growth = kMostGrowth;
+  for (std::size_t s = 0; s < kScales; ++s) {
+    const double believed = shorter * std::clamp(growth, kLeastGrowth, kMostGrowth);
+    const Moving& seen = memory.alike[s];
+    out[s] = std::max((kAlikeWindows * believed + seen.weight * seen.value) /
+                          (kAlikeWindows + seen.weight),
+                      1.0);
+    growth = kMoreGrowth * out[s] / shorter;
+    shorter = out[s];
+  }
+  return out;
+}
+
 // By how much larger the variance of a window's gradient is than its information says; keypoints
 // err less than is assumed, people err alike.
-double inflation_of(const Window& window, std::int64_t n) {
+double inflation_of(const HealthMemory& memory, const Window& window, std::int64_t n) {
+  std::size_t scale = 0;
+  while (scale + 1 < kScales && kScaleBlocks[scale] < n) ++scale;
+  const double alike = alike_of(memory)[scale];
   double sum = 0.0;
   for (std::size_t q = 0; q < kCharts; ++q) {
     const double h = window.information(kChartEffect[q], kChartEffect[q]);
-    if (h > 0.0) sum += std::min(static_cast<double>(n), kAlikeBlocks) * window.variance[q] / h;
+    if (h > 0.0) sum += alike * window.variance[q] / h;
   }
   return std::max(sum / static_cast<double>(kCharts), 1e-3);
 }
@@ -152,6 +180,7 @@ Effects sum(const Effects& a, const Effects& b) {
 struct Reading {
   double value = 0.0;
   double deviation = 1.0;
+  double independent = 0.0;  // variance of the window, were its blocks independent
   bool given = false;
 };
 
@@ -299,7 +328,7 @@ class Judge {
     for (std::size_t k = 0; k < kEffects; ++k) left[k] -= shift[k];
     const double as_before = fit_effects(raw.information, raw.gradient, kAllMask).gain;
     const double as_accused = fit_effects(raw.information, left, kAllMask).gain;
-    return (as_before - as_accused) / inflation_of(raw, n);
+    return (as_before - as_accused) / inflation_of(memory_, raw, n);
   }
 
   // The accused change from all blocks since its onset, and its kind.
@@ -340,7 +369,8 @@ class Judge {
     if (!(h > 1e-9) || w.people < kLeastPeople) return out;
     out.given = true;
     out.value = w.gradient[k] / h;
-    const double between = std::min(n, kAlikeBlocks) * w.variance[chart] / (h * h);
+    out.independent = w.variance[chart] / (h * h);
+    const double between = alike_[scale] * out.independent;
     const double young = 1.0 + n / camera.base_blocks;
     const double floor = floor_of(rig_.cameras[c], chart);
     const double variance = young * std::max(between, past(camera, chart, scale));
@@ -375,6 +405,7 @@ class Judge {
 
   void chart() {
     pool();
+    alike_ = alike_of(memory_);
     double worst = 1.0;
     std::int64_t worst_n = 0;
     std::vector<double> highest(memory_.cameras.size(), 0.0);
@@ -397,19 +428,24 @@ class Judge {
             worst = ratio;
             worst_n = n;
           }
-          if (!accused(camera)) remember(camera.past[q][s], reading, n, camera.base_blocks);
+          if (!accused(camera)) remember(camera, q, s, reading);
         }
       }
     }
     if (worst_n > 0) ask_who(worst_n, highest);
   }
 
-  static void remember(Moving& past, const Reading& reading, std::int64_t n, double base) {
-    const double young = 1.0 + static_cast<double>(n) / base;
+  // The camera's own past is taken in with the baseline, later, lest a change hides itself.
+  void remember(CameraMemory& camera, std::size_t chart, std::size_t scale,
+                const Reading& reading) {
+    const double n = kScaleBlocks[scale];
+    const double young = 1.0 + n / camera.base_blocks;
     const double most = kLargestPast * reading.deviation * reading.deviation;
-    const double windows = static_cast<double>(n);
-    past.learn(std::min(reading.value * reading.value, most) / young, 1.0 / windows,
-               kPastMemory / windows);
+    const double squared = std::min(reading.value * reading.value, most) / young;
+    camera.recent[static_cast<std::size_t>(index_) % kHealthWindow].squared[chart][scale] = squared;
+    const double times = squared / std::max(reading.independent, 1e-30);
+    memory_.alike[scale].learn(std::min(times, kLargestAlike * alike_[scale]), kAlikePart / n,
+                               kPastMemory / n);
   }
 
   // Something changed in the last `n` blocks: accuses the camera whose change explains most.
@@ -424,7 +460,7 @@ class Judge {
       const Window window =
           window_of(camera, index_, n, sum(camera.baseline, camera.fault));
       gain[c] = fit_effects(window.information, window.gradient, kAllMask).gain;
-      inflation = std::max(inflation, inflation_of(window, n));
+      inflation = std::max(inflation, inflation_of(memory_, window, n));
       if (first == memory_.cameras.size() || gain[c] > gain[first]) {
         second = first;
         first = c;
@@ -474,7 +510,7 @@ class Judge {
       return;
     }
     const std::int64_t old = index_ - kWindow + 1;
-    if (old >= camera.learn_from) take(camera, old);
+    if (old >= camera.learn_from && take(camera, old)) take_past(camera, old);
     for (std::size_t k = 0; k < kEffects; ++k) {
       camera.centre[k] += (camera.baseline[k] - camera.centre[k]) / kBaselineMemory;
     }
@@ -489,6 +525,17 @@ class Judge {
     camera.base_blocks = 0.0;
     camera.base_information = {};
     camera.base_gradient = {};
+  }
+
+  static void take_past(CameraMemory& camera, std::int64_t index) {
+    const HealthBlock& block = block_of(camera, index);
+    for (std::size_t q = 0; q < kCharts; ++q) {
+      for (std::size_t s = 0; s < kScales; ++s) {
+        const double n = kScaleBlocks[s];
+        const double squared = block.squared[q][s];
+        if (squared > 0.0) camera.past[q][s].learn(squared, 1.0 / n, kPastMemory / n);
+      }
+    }
   }
 
   static bool take(CameraMemory& camera, std::int64_t index) {
@@ -512,6 +559,7 @@ class Judge {
   const std::vector<OpenCounts>& open_;
   std::int64_t index_;
   std::array<std::array<Moving, kScales>, kCharts> rig_past_{};
+  std::array<double, kScales> alike_{};
 };
 
 unsigned mask_of(Verdict verdict) {
@@ -593,7 +641,7 @@ CameraHealth health_of(const HealthMemory& memory, const Rig& rig, std::size_t c
   const Window window = window_of(camera, last, n, camera.baseline);
   const EffectFit fit = fit_effects(window.information, window.gradient, mask_of(out.verdict));
   out.effect = fit.value;
-  const double inflation = inflation_of(window, n);
+  const double inflation = inflation_of(memory, window, n);
   for (std::size_t k = 0; k < kEffects; ++k) {
     out.error[k] = std::sqrt(inflation * fit.variance[k]);
   }

@@ -73,9 +73,11 @@ struct HealthBlock {
   double explained = 0.0;
   double expected = 0.0;
   double held = 0.0;
+  // Squared values of the charts whose windows end here, 0 where there was none.
+  std::array<std::array<double, kScales>, kCharts> squared{};
   template <class Archive>
   void archive(Archive& a) {
-    a(gradient, information, variance, people, detections, explained, expected, held);
+    a(gradient, information, variance, people, detections, explained, expected, held, squared);
   }
 };
 
@@ -123,10 +125,13 @@ struct CameraMemory {
 struct HealthMemory {
   std::int64_t index = 0;  // blocks closed
   double place[3] = {0.0, 0.0, 0.0};  // where people were in the last block
+  // How much longer than a block people err alike: by window, the squares of the charts' values
+  // over what they would be if blocks were independent.
+  std::array<Moving, kScales> alike;
   std::vector<CameraMemory> cameras;
   template <class Archive>
   void archive(Archive& a) {
-    a(index, place[0], place[1], place[2], cameras);
+    a(index, place[0], place[1], place[2], alike, cameras);
   }
 };
 
