@@ -207,6 +207,7 @@ void HealthMonitor::close(const Rig& rig) {
     for (std::size_t k = 0; k < kEffects; ++k) block.gradient[k] = score.gradient[k] + shift[k];
     block.information = score.information;
     block.people = score.people;
+    double inflation = 0.0;
     for (std::size_t q = 0; q < kCharts && score.people > 0; ++q) {
       const std::size_t k = kChartEffect[q];
       const double h = std::max(score.information(k, k), 1e-12);
@@ -216,9 +217,11 @@ void HealthMonitor::close(const Rig& rig) {
       const double centred = score.gg[q] - 2.0 * x * score.gh[q] + x * x * score.hh[q];
       block.variance[q] = std::max(centred, 0.0) * n / std::max(n - 1.0, kLeastFreedom) +
                           h * (kKnown_px2 + kAlone_px2 / (n * n * n));
+      inflation += block.variance[q] / (h * static_cast<double>(kCharts));
     }
     if (score.people > 0) {
       camera.spread_px.learn(score.misfit / score.people, 1.0, kSpreadMemory);
+      camera.inflation.learn(inflation, 1.0, kSpreadMemory);
     }
     block.detections = open_[c].detections;
     block.explained = open_[c].explained;

@@ -24,6 +24,42 @@ struct Seen {
   Vec2 misfit;  // left over by the common point
 };
 
+// The Cholesky factor of the information of some effects and their priors, in units of the priors,
+// which also puts all effects on one scale.
+struct Factor {
+  std::array<std::size_t, kEffects> index{};
+  std::size_t n = 0;
+  std::array<Effects, kEffects> l{};
+
+  bool decompose(const EffectMatrix& information, unsigned mask) {
+    for (std::size_t i = 0; i < kEffects; ++i) {
+      if ((mask >> i & 1U) != 0) index[n++] = i;
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = 0; j <= i; ++j) {
+        double sum = information(index[i], index[j]) * kPrior[index[i]] * kPrior[index[j]];
+        if (i == j) sum += 1.0;
+        for (std::size_t k = 0; k < j; ++k) sum -= l[i][k] * l[j][k];
+        if (i == j && (!(sum > 0.0) || !std::isfinite(sum))) return false;
+        l[i][j] = i == j ? std::sqrt(sum) : sum / l[j][j];
+      }
+    }
+    return true;
+  }
+
+  Effects solve(Effects x) const {
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t k = 0; k < i; ++k) x[i] -= l[i][k] * x[k];
+      x[i] /= l[i][i];
+    }
+    for (std::size_t i = n; i-- > 0;) {
+      for (std::size_t k = i + 1; k < n; ++k) x[i] -= l[k][i] * x[k];
+      x[i] /= l[i][i];
+    }
+    return x;
+  }
+};
+
 // The common point by reweighted least squares: misfits and weights of the views, and the point's
 // covariance; false where the views do not give one.
 bool settle(std::span<Seen> views, std::span<const CameraBelief> beliefs, Sym3& covariance) {
@@ -99,47 +135,35 @@ double dot(const Effects& a, const Effects& b) {
 
 EffectFit fit_effects(const EffectMatrix& information, const Effects& gradient, unsigned mask) {
   EffectFit out;
-  std::array<std::size_t, kEffects> index{};
-  std::size_t n = 0;
-  for (std::size_t i = 0; i < kEffects; ++i) {
-    if ((mask >> i & 1U) != 0) index[n++] = i;
+  Factor factor;
+  if (!factor.decompose(information, mask)) return out;
+  Effects right{};
+  for (std::size_t i = 0; i < factor.n; ++i) {
+    right[i] = gradient[factor.index[i]] * kPrior[factor.index[i]];
   }
-  // Cholesky in units of the priors, which also puts all effects on one scale.
-  std::array<std::array<double, kEffects>, kEffects> l{};
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = 0; j <= i; ++j) {
-      double sum = information(index[i], index[j]) * kPrior[index[i]] * kPrior[index[j]];
-      if (i == j) sum += 1.0;
-      for (std::size_t k = 0; k < j; ++k) sum -= l[i][k] * l[j][k];
-      if (i == j) {
-        if (!(sum > 0.0) || !std::isfinite(sum)) return out;
-        l[i][i] = std::sqrt(sum);
-      } else {
-        l[i][j] = sum / l[j][j];
-      }
-    }
-  }
-  const auto solve = [&](std::array<double, kEffects> x) {
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t k = 0; k < i; ++k) x[i] -= l[i][k] * x[k];
-      x[i] /= l[i][i];
-    }
-    for (std::size_t i = n; i-- > 0;) {
-      for (std::size_t k = i + 1; k < n; ++k) x[i] -= l[k][i] * x[k];
-      x[i] /= l[i][i];
-    }
-    return x;
-  };
-  std::array<double, kEffects> right{};
-  for (std::size_t i = 0; i < n; ++i) right[i] = gradient[index[i]] * kPrior[index[i]];
-  const std::array<double, kEffects> x = solve(right);
-  for (std::size_t i = 0; i < n; ++i) {
-    const double s = kPrior[index[i]];
-    out.value[index[i]] = s * x[i];
+  const Effects x = factor.solve(right);
+  for (std::size_t i = 0; i < factor.n; ++i) {
+    const double s = kPrior[factor.index[i]];
+    out.value[factor.index[i]] = s * x[i];
     out.gain += x[i] * right[i];
-    std::array<double, kEffects> unit{};
+    Effects unit{};
     unit[i] = 1.0;
-    out.variance[index[i]] = s * s * solve(unit)[i];
+    out.variance[factor.index[i]] = s * s * factor.solve(unit)[i];
+  }
+  return out;
+}
+
+EffectMatrix covariance_of(const EffectMatrix& information) {
+  EffectMatrix out;
+  Factor factor;
+  const bool definite = factor.decompose(information, kAllMask);
+  for (std::size_t i = 0; i < kEffects; ++i) {
+    Effects unit{};
+    unit[i] = 1.0;
+    const Effects column = definite ? factor.solve(unit) : unit;
+    for (std::size_t j = 0; j <= i; ++j) {
+      out.m[EffectMatrix::at(j, i)] = kPrior[i] * kPrior[j] * column[j];
+    }
   }
   return out;
 }

@@ -63,6 +63,7 @@ struct EffectFit {
   Effects variance{};  // diagonal of the inverse, under unit noise
   double gain = 0.0;   // by how much it lowers the squared residuals, in variances
 };
+EffectMatrix covariance_of(const EffectMatrix& information);  // with the priors
 EffectFit fit_effects(const EffectMatrix& information, const Effects& gradient, unsigned mask);
 
 // The changes whose charts are watched; those left out look like one of these on a person.

@@ -180,6 +180,7 @@ Effects sum(const Effects& a, const Effects& b) {
 struct Reading {
   double value = 0.0;
   double deviation = 1.0;
+  double own_part = 1.0;     // of the variance, the rest being the baseline's
   double independent = 0.0;  // variance of the window, were its blocks independent
   bool given = false;
 };
@@ -360,21 +361,24 @@ class Judge {
     return camera.base_blocks >= kLearned && !useless(camera);
   }
 
-  Reading read(std::size_t c, std::size_t chart, std::size_t scale, const Window& w) const {
+  Reading read(std::size_t c, std::size_t chart, std::size_t scale, const Window& w,
+               const EffectMatrix& doubt) const {
     const CameraMemory& camera = memory_.cameras[c];
     const std::size_t k = kChartEffect[chart];
     const double h = w.information(k, k);
-    const double n = kScaleBlocks[scale];
     Reading out;
     if (!(h > 1e-9) || w.people < kLeastPeople) return out;
     out.given = true;
     out.value = w.gradient[k] / h;
     out.independent = w.variance[chart] / (h * h);
     const double between = alike_[scale] * out.independent;
-    const double young = 1.0 + n / camera.base_blocks;
     const double floor = floor_of(rig_.cameras[c], chart);
-    const double variance = young * std::max(between, past(camera, chart, scale));
-    out.deviation = std::sqrt(variance + floor * floor);
+    const double own = std::max(between, past(camera, chart, scale)) + floor * floor;
+    Effects row{};
+    for (std::size_t i = 0; i < kEffects; ++i) row[i] = w.information(k, i) / h;
+    const double variance = own + dot(row, doubt * row);
+    out.deviation = std::sqrt(variance);
+    out.own_part = own / variance;
     return out;
   }
 
@@ -414,12 +418,13 @@ class Judge {
       if (!judged(camera)) continue;
       if (verdict_of(camera) == Verdict::kLearning) set(camera, Verdict::kGood);
       const Effects known = sum(camera.baseline, camera.fault);
+      const EffectMatrix doubt = covariance_of(base_information(camera));
       for (std::size_t s = 0; s < kScales; ++s) {
         const std::int64_t n = kScaleBlocks[s];
         if (index_ - n + 1 < camera.valid_from) break;
         const Window window = window_of(camera, index_, n, known);
         for (std::size_t q = 0; q < kCharts; ++q) {
-          const Reading reading = read(c, q, s, window);
+          const Reading reading = read(c, q, s, window, doubt);
           if (!reading.given) continue;
           const double alarm = kAlarm[s] * (1.0 + kYoung / camera.base_blocks);
           const double ratio = std::fabs(reading.value) / (alarm * reading.deviation);
@@ -439,9 +444,8 @@ class Judge {
   void remember(CameraMemory& camera, std::size_t chart, std::size_t scale,
                 const Reading& reading) {
     const double n = kScaleBlocks[scale];
-    const double young = 1.0 + n / camera.base_blocks;
     const double most = kLargestPast * reading.deviation * reading.deviation;
-    const double squared = std::min(reading.value * reading.value, most) / young;
+    const double squared = reading.own_part * std::min(reading.value * reading.value, most);
     camera.recent[static_cast<std::size_t>(index_) % kHealthWindow].squared[chart][scale] = squared;
     const double times = squared / std::max(reading.independent, 1e-30);
     memory_.alike[scale].learn(std::min(times, kLargestAlike * alike_[scale]), kAlikePart / n,
@@ -527,6 +531,16 @@ class Judge {
     camera.base_gradient = {};
   }
 
+  // By how much more the baseline's sums vary than their information says.
+  double base_inflation(const CameraMemory& camera) const {
+    return std::max(camera.inflation.value * alike_[kScales - 1], 1e-3);
+  }
+  EffectMatrix base_information(const CameraMemory& camera) const {
+    EffectMatrix out = camera.base_information;
+    out.scale(1.0 / base_inflation(camera));
+    return out;
+  }
+
   static void take_past(CameraMemory& camera, std::int64_t index) {
     const HealthBlock& block = block_of(camera, index);
     for (std::size_t q = 0; q < kCharts; ++q) {
@@ -538,7 +552,7 @@ class Judge {
     }
   }
 
-  static bool take(CameraMemory& camera, std::int64_t index) {
+  bool take(CameraMemory& camera, std::int64_t index) const {
     const HealthBlock& block = block_of(camera, index);
     if (!(block.people > 0.0)) return false;
     constexpr double kKept = 1.0 - 1.0 / kBaselineMemory;
@@ -548,7 +562,9 @@ class Judge {
     for (std::size_t k = 0; k < kEffects; ++k) {
       camera.base_gradient[k] = kKept * camera.base_gradient[k] + block.gradient[k];
     }
-    camera.baseline = fit_effects(camera.base_information, camera.base_gradient, kAllMask).value;
+    Effects gradient = camera.base_gradient;
+    for (double& g : gradient) g /= base_inflation(camera);
+    camera.baseline = fit_effects(base_information(camera), gradient, kAllMask).value;
     camera.baseline[kLate] = std::clamp(camera.baseline[kLate], -kLateLearned_s, kLateLearned_s);
     return true;
   }

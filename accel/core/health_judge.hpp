@@ -111,13 +111,14 @@ struct CameraMemory {
   std::int32_t partner = -1;
   double effect_px = 0.0;  // root mean square of the accused change on people's images
   Moving spread_px;        // mean misfit of people
+  Moving inflation;        // of a block's variance over what its information says
   Moving sd_px;            // expected deviation of a keypoint
   Moving usual_share;      // of detections explained
   std::array<Moving, 4> bias_px;  // u, v over half a minute; u, v over four minutes
   template <class Archive>
   void archive(Archive& a) {
     a(recent, centre, baseline, fault, base_gradient, base_information, base_blocks, past,
-      centred, valid_from, learn_from, onset, accused_at, accused_ns, verdict, partner, effect_px, spread_px, sd_px,
+      centred, valid_from, learn_from, onset, accused_at, accused_ns, verdict, partner, effect_px, spread_px, inflation, sd_px,
       usual_share, bias_px);
   }
 };
