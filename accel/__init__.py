@@ -17,6 +17,7 @@ from accel.errors import (
     TipoffError,
     UnsupportedCameraError,
 )
+from accel.health import CameraHealth, Estimate, Health, Verdict
 from accel.rig import Rig
 from accel.skeleton import COCO17, Skeleton
 from accel.tracker import Prediction, Snapshot, Tracker, TrackerOptions
@@ -28,6 +29,9 @@ __all__ = [
     "AlignmentError",
     "CalibrationError",
     "CalibrationFileError",
+    "CameraHealth",
+    "Estimate",
+    "Health",
     "InvalidInputError",
     "Prediction",
     "Rig",
@@ -39,6 +43,7 @@ __all__ = [
     "TrackerOptions",
     "Triangulation",
     "UnsupportedCameraError",
+    "Verdict",
     "reference",
     "triangulate",
 ]

@@ -3,6 +3,20 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+CameraReport = tuple[
+    int,
+    int,
+    tuple[float, float],
+    tuple[float, float],
+    float,
+    list[float],
+    list[float],
+    float,
+    float,
+    bool,
+    int,
+]
+
 class Rig:
     def __init__(
         self,
@@ -44,3 +58,18 @@ class Tracker:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_]]: ...
     def assigned(self, camera: int, time_ns: int) -> NDArray[np.int64]: ...
     def stats(self) -> dict[str, int]: ...
+    def health(self) -> list[CameraReport]: ...
+
+class HealthMonitor:
+    def __init__(self, rig: Rig) -> None: ...
+    def feed(
+        self,
+        times_ns: NDArray[np.int64],
+        points_m: NDArray[np.float64],
+        velocities_mps: NDArray[np.float64],
+        counts: NDArray[np.float32],
+        means_px: NDArray[np.float32],
+        scatter_px: float,
+        frames: NDArray[np.int32],
+    ) -> list[tuple[int, int, int, int]]: ...
+    def report(self) -> list[CameraReport]: ...

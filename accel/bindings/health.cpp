@@ -103,10 +103,9 @@ py::list to_list(const std::vector<CameraHealth>& cameras) {
 void bind_health(py::module_& m) {
   py::class_<Monitor>(m, "HealthMonitor")
       .def(py::init([](const Rig& rig) { return std::make_unique<Monitor>(rig); }), py::arg("rig"))
-      .def("feed", &Monitor::feed, py::arg("times_ns").noconvert(),
-           py::arg("points_m").noconvert(), py::arg("velocities_mps").noconvert(),
-           py::arg("counts").noconvert(), py::arg("means_px").noconvert(), py::arg("scatter_px"),
-           py::arg("frames").noconvert())
+      .def("feed", &Monitor::feed, py::arg("times_ns").noconvert(), py::arg("points_m").noconvert(),
+           py::arg("velocities_mps").noconvert(), py::arg("counts").noconvert(),
+           py::arg("means_px").noconvert(), py::arg("scatter_px"), py::arg("frames").noconvert())
       .def("report", &Monitor::report);
 }
 

@@ -150,8 +150,7 @@ void bind_tracker(py::module_& m) {
           },
           py::arg("camera"), py::arg("time_ns"))
       .def("stats", &stats)
-      .def("health",
-           [](Tracker& t) { return to_list(released([&] { return t.health(); })); });
+      .def("health", [](Tracker& t) { return to_list(released([&] { return t.health(); })); });
 }
 
 }  // namespace tipoff::bindings

@@ -199,8 +199,7 @@ class Step {
       views_.items[slot] = {&camera, keypoint.uv,
                             state_.noise.sigma_px(frame.camera, keypoint.confidence) *
                                 state_.health.sigma_scale(frame.camera),
-                            seconds(row),
-                            static_cast<int>(f)};
+                            seconds(row), static_cast<int>(f)};
       confidences_[slot] = keypoint.confidence;
     }
   }
@@ -286,8 +285,7 @@ class Step {
           images.push_back({point.uv, point.valid});
         }
       }
-      const double share =
-          explained_as(detections, images, static_cast<std::size_t>(frame.joints));
+      const double share = explained_as(detections, images, static_cast<std::size_t>(frame.joints));
       state_.health.guessed(frame.camera, other, static_cast<int>(frame.detections.size()), share);
     }
   }

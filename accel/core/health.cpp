@@ -125,8 +125,8 @@ bool HealthMonitor::doubtful(int camera) const {
   const auto c = static_cast<std::size_t>(camera);
   const std::int64_t last = memory_->index - 1;
   const HealthBlock& block =
-      memory_->cameras[c].recent[static_cast<std::size_t>(std::max<std::int64_t>(last, 0)) %
-                                 kHealthWindow];
+      memory_->cameras[c]
+          .recent[static_cast<std::size_t>(std::max<std::int64_t>(last, 0)) % kHealthWindow];
   return dubious(open_[c].detections, open_[c].explained) ||
          dubious(block.detections, block.explained);
 }

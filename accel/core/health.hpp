@@ -104,10 +104,10 @@ class HealthMonitor {
   std::shared_ptr<const HealthMemory> memory_;
   std::int64_t open_ns_ = INT64_MIN;  // when the open block began
   std::vector<Person> people_;
-  std::vector<Cell> cells_;        // people x cameras
-  std::vector<OpenCounts> open_;   // by camera
+  std::vector<Cell> cells_;         // people x cameras
+  std::vector<OpenCounts> open_;    // by camera
   std::vector<std::int32_t> turn_;  // by camera: the guess whose turn is next
-  std::int64_t last_ = 0;          // the person last added to
+  std::int64_t last_ = 0;           // the person last added to
 };
 
 }  // namespace tipoff

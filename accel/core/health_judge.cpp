@@ -128,9 +128,8 @@ std::array<double, kScales> alike_of(const HealthMemory& memory) {
   for (std::size_t s = 0; s < kScales; ++s) {
     const double believed = shorter * std::clamp(growth, kLeastGrowth, kMostGrowth);
     const Moving& seen = memory.alike[s];
-    out[s] = std::max((kAlikeWindows * believed + seen.weight * seen.value) /
-                          (kAlikeWindows + seen.weight),
-                      1.0);
+    out[s] = std::max(
+        (kAlikeWindows * believed + seen.weight * seen.value) / (kAlikeWindows + seen.weight), 1.0);
     growth = kMoreGrowth * out[s] / shorter;
     shorter = out[s];
   }
@@ -461,8 +460,7 @@ class Judge {
     for (std::size_t c = 0; c < memory_.cameras.size(); ++c) {
       const CameraMemory& camera = memory_.cameras[c];
       if (!judged(camera) || index_ - n + 1 < camera.valid_from) continue;
-      const Window window =
-          window_of(camera, index_, n, sum(camera.baseline, camera.fault));
+      const Window window = window_of(camera, index_, n, sum(camera.baseline, camera.fault));
       gain[c] = fit_effects(window.information, window.gradient, kAllMask).gain;
       inflation = std::max(inflation, inflation_of(memory_, window, n));
       if (first == memory_.cameras.size() || gain[c] > gain[first]) {

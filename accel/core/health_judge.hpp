@@ -94,37 +94,37 @@ struct Moving {
 
 struct CameraMemory {
   std::vector<HealthBlock> recent;  // kHealthWindow of them, by block number modulo that
-  Effects centre{};    // what its residuals are corrected by before people are scored
-  Effects baseline{};  // what it usually is off by, given the others' centres
-  Effects fault{};  // change since, while accused
+  Effects centre{};                 // what its residuals are corrected by before people are scored
+  Effects baseline{};               // what it usually is off by, given the others' centres
+  Effects fault{};                  // change since, while accused
   Effects base_gradient{};
   EffectMatrix base_information;
   double base_blocks = 0.0;
   std::array<std::array<Moving, kScales>, kCharts> past;  // squared chart values
-  std::uint64_t centred = 0;    // how often at the start
-  std::int64_t valid_from = 0;   // first block that the charts may use
-  std::int64_t learn_from = 0;   // first block that the baseline has not taken
-  std::int64_t onset = 0;        // first block of the accused change
+  std::uint64_t centred = 0;                              // how often at the start
+  std::int64_t valid_from = 0;                            // first block that the charts may use
+  std::int64_t learn_from = 0;  // first block that the baseline has not taken
+  std::int64_t onset = 0;       // first block of the accused change
   std::int64_t accused_at = 0;
   std::int64_t accused_ns = 0;
   std::int32_t verdict = 0;
   std::int32_t partner = -1;
-  double effect_px = 0.0;  // root mean square of the accused change on people's images
-  Moving spread_px;        // mean misfit of people
-  Moving inflation;        // of a block's variance over what its information says
-  Moving sd_px;            // expected deviation of a keypoint
-  Moving usual_share;      // of detections explained
+  double effect_px = 0.0;         // root mean square of the accused change on people's images
+  Moving spread_px;               // mean misfit of people
+  Moving inflation;               // of a block's variance over what its information says
+  Moving sd_px;                   // expected deviation of a keypoint
+  Moving usual_share;             // of detections explained
   std::array<Moving, 4> bias_px;  // u, v over half a minute; u, v over four minutes
   template <class Archive>
   void archive(Archive& a) {
-    a(recent, centre, baseline, fault, base_gradient, base_information, base_blocks, past,
-      centred, valid_from, learn_from, onset, accused_at, accused_ns, verdict, partner, effect_px, spread_px, inflation, sd_px,
-      usual_share, bias_px);
+    a(recent, centre, baseline, fault, base_gradient, base_information, base_blocks, past, centred,
+      valid_from, learn_from, onset, accused_at, accused_ns, verdict, partner, effect_px, spread_px,
+      inflation, sd_px, usual_share, bias_px);
   }
 };
 
 struct HealthMemory {
-  std::int64_t index = 0;  // blocks closed
+  std::int64_t index = 0;             // blocks closed
   double place[3] = {0.0, 0.0, 0.0};  // where people were in the last block
   // How much longer than a block people err alike: by window, the squares of the charts' values
   // over what they would be if blocks were independent.
@@ -145,7 +145,7 @@ struct CameraHealth {
   Effects effect{};        // of the accused kind where accused, of all kinds together else
   Effects error{};         // their standard errors
   double sigma_scale = 1.0;
-  double displacement_m = 0.0;  // what the effect does to a point that all cameras fit alike
+  double displacement_m = 0.0;   // what the effect does to a point that all cameras fit alike
   bool at_far_baseline = false;  // there, or where people were last
   std::int64_t since_ns = 0;
 };

@@ -8,7 +8,7 @@ camera errs the same way for everybody, constantly and slowly wandering; keypoin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ JOINTS = 17
 class StreamOptions:
     """What the residuals are made of."""
 
-    ring: RingOptions = RingOptions()
+    ring: RingOptions = field(default_factory=RingOptions)
     """The cameras."""
     people: int = 13
     """On the court."""

@@ -12,6 +12,9 @@ ACCEL = {
     "COCO17",
     "CalibrationError",
     "CalibrationFileError",
+    "CameraHealth",
+    "Estimate",
+    "Health",
     "InvalidInputError",
     "Prediction",
     "Rig",
@@ -23,6 +26,7 @@ ACCEL = {
     "TrackerOptions",
     "Triangulation",
     "UnsupportedCameraError",
+    "Verdict",
     "reference",
     "triangulate",
 }
