@@ -22,7 +22,7 @@ constexpr double kDoubtfulDetections = 6.0;
 // What the variance of a person's mean residual is believed to be at the least, px^2, and by how
 // much more where there is only one to judge by; between n people this goes down with their cube.
 constexpr double kKnown_px2 = 0.02;
-constexpr double kAlone_px2 = 24.0;
+constexpr double kAlone_px2 = 8.0;
 constexpr double kLeastFreedom = 0.3;
 // Memory of means, in blocks.
 constexpr double kSpreadMemory = 120.0;

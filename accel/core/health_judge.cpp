@@ -14,6 +14,10 @@ constexpr std::array<double, 2> kCentred{3.0, 8.0};
 constexpr double kCentring = 0.5;
 // A young baseline raises the thresholds by this over its blocks.
 constexpr double kYoung = 4.0;
+// Few people, among whom a gross error weighs much, raise them too: at one by nearly so much.
+constexpr double kFew = 3.0;
+// The doubt about the baseline of one camera stands for that about the others', who are fitted too.
+constexpr double kOthersDoubt = 2.0;
 // How long the baseline remembers, in blocks: 5 min.
 constexpr double kBaselineMemory = 1200.0;
 // A camera's clock is learned within this, s; more is a fault from the start.
@@ -308,14 +312,14 @@ class Judge {
     if (!accused(camera) || useless(camera)) return;
     const std::int64_t since = index_ - camera.accused_at;
     for (const int n : kScaleBlocks) {
-      if (n > since || n > kHeld) break;
+      if (index_ - n + 1 < camera.onset || n > kHeld) break;
       const double evidence = evidence_for(camera, n);
-      if (evidence < kReturned || (n == kHeld && evidence < kUnproven)) {
+      if (evidence < kReturned || (n == kHeld && since >= n && evidence < kUnproven)) {
         acquit(camera);
         return;
       }
     }
-    if (since <= kRefined) estimate(camera);
+    if (index_ - camera.estimated_at <= kRefined) estimate(camera);
   }
 
   // By how much the last `n` blocks of an accused camera fit the accusation better than the
@@ -375,7 +379,7 @@ class Judge {
     const double own = std::max(between, past(camera, chart, scale)) + floor * floor;
     Effects row{};
     for (std::size_t i = 0; i < kEffects; ++i) row[i] = w.information(k, i) / h;
-    const double variance = own + dot(row, doubt * row);
+    const double variance = own + kOthersDoubt * dot(row, doubt * row);
     out.deviation = std::sqrt(variance);
     out.own_part = own / variance;
     return out;
@@ -425,7 +429,9 @@ class Judge {
         for (std::size_t q = 0; q < kCharts; ++q) {
           const Reading reading = read(c, q, s, window, doubt);
           if (!reading.given) continue;
-          const double alarm = kAlarm[s] * (1.0 + kYoung / camera.base_blocks);
+          const double people = window.people / static_cast<double>(n);
+          const double alarm =
+              kAlarm[s] * (1.0 + kYoung / camera.base_blocks + kFew / (people * people + kFew));
           const double ratio = std::fabs(reading.value) / (alarm * reading.deviation);
           if (ratio > highest[c]) highest[c] = ratio;
           if (ratio > worst) {
@@ -480,7 +486,8 @@ class Judge {
       }
       if (lead < kLead) return;
     }
-    set(camera, Verdict::kTurned);
+    if (!accused(camera)) set(camera, Verdict::kTurned);
+    camera.estimated_at = index_;
     camera.onset = index_ - n + 1;
     camera.valid_from = camera.onset;
     estimate(camera);

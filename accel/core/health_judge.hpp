@@ -106,6 +106,7 @@ struct CameraMemory {
   std::int64_t learn_from = 0;  // first block that the baseline has not taken
   std::int64_t onset = 0;       // first block of the accused change
   std::int64_t accused_at = 0;
+  std::int64_t estimated_at = 0;  // last block at which its estimate was begun anew
   std::int64_t accused_ns = 0;
   std::int32_t verdict = 0;
   std::int32_t partner = -1;
@@ -118,8 +119,8 @@ struct CameraMemory {
   template <class Archive>
   void archive(Archive& a) {
     a(recent, centre, baseline, fault, base_gradient, base_information, base_blocks, past, centred,
-      valid_from, learn_from, onset, accused_at, accused_ns, verdict, partner, effect_px, spread_px,
-      inflation, sd_px, usual_share, bias_px);
+      valid_from, learn_from, onset, accused_at, estimated_at, accused_ns, verdict, partner,
+      effect_px, spread_px, inflation, sd_px, usual_share, bias_px);
   }
 };
 

@@ -61,9 +61,9 @@ class Blocks:
 
     times_ns: Ints
     """(B,)."""
-    points_m: Floats
+    points_m: NDArray[np.float64]
     """(B, P, 3)."""
-    velocities_mps: Floats
+    velocities_mps: NDArray[np.float64]
     """(B, P, 3)."""
     counts: NDArray[np.float32]
     """(B, P, C) keypoints."""
@@ -119,7 +119,7 @@ class ResidualStream:
             told.astype(np.int32),
         )
 
-    def _places(self, times_s: Floats) -> Floats:
+    def _places(self, times_s: Floats) -> NDArray[np.float64]:
         """(B, P, 3): everybody's middle."""
         turns = self.options.tempo * self._rates * times_s[:, None, None, None] + self._phases
         paths = np.sin(turns).sum(axis=-1)
