@@ -75,7 +75,7 @@ class CameraHealth:
     bias_px: tuple[float, float]
     """Mean residual of everybody (u, v), measured less predicted, over half a minute."""
     drift_px_per_min: tuple[float, float]
-    """How fast that moves; 0 in the first half minute."""
+    """How fast that moves, over some minutes; 0 until four minutes of play were seen."""
     explained: float
     """Part of its detections over the last second that belong to tracks; NaN without any."""
     turn_deg: Estimate

@@ -20,11 +20,11 @@ def arena() -> Arena:
 
 
 def test_a_change_moves_images_as_it_should(arena: Arena) -> None:
-    point = np.array([[0.5, -1.0, 1.0]])
-    before = arena.rig.project(point[:, None])[0][0, :, 0]
+    point = np.array([[[0.5, -1.0, 1.0]]])
+    before = arena.rig.project(point)[0][:, 0]
 
     def moved(fault: Fault) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        after = changed(arena.rig, fault).project(point[:, None])[0][0, :, 0]
+        after = changed(arena.rig, fault).project(point)[0][:, 0]
         others = np.arange(4) != fault.camera
         np.testing.assert_array_equal(after[others], before[others])
         return np.asarray(after[fault.camera] - before[fault.camera])
@@ -37,7 +37,7 @@ def test_a_change_moves_images_as_it_should(arena: Arena) -> None:
     assert up[1] == pytest.approx(np.deg2rad(0.2) * focal, rel=0.05)
     centre = arena.rig.K[1, :2, 2]
     np.testing.assert_allclose(moved(Fault(1, zoom=0.01)), 0.01 * (before[1] - centre))
-    depth = float((arena.rig.R[1] @ point[0] + arena.rig.t[1])[2])
+    depth = float((arena.rig.R[1] @ point[0, 0] + arena.rig.t[1])[2])
     aside = moved(Fault(1, shift_m=(0.005, 0.0, 0.0)))
     assert aside[0] == pytest.approx(-0.005 * focal / depth, rel=0.05)
 

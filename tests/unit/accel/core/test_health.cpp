@@ -59,7 +59,7 @@ class Play {
  private:
   void person(int p) {
     const double t = 1e-9 * static_cast<double>(time_ns);
-    const double rate = 0.3 + 0.05 * p;
+    const double rate = (p % 2 == 0 ? 1.0 : -1.0) * (0.3 + 0.05 * p);
     const double radius = 2.0 + 0.5 * p;
     const double a = rate * t + 0.8 * p;
     const Vec3 point{radius * std::cos(a), radius * std::sin(a), 1.0};
@@ -194,6 +194,14 @@ TEST_CASE("a late camera is late, and by how much") {
   play.go(3);
   CHECK(play.verdict() == Verdict::kLate);
   CHECK(play.report()[kCamera].effect[kLate] == doctest::Approx(0.0167).epsilon(0.15));
+  CHECK(play.others_good());
+}
+
+TEST_CASE("a camera that is late from the start is found once its rig is known") {
+  Play play(6);
+  play.late_s = 0.0167;
+  play.go(60);
+  CHECK(play.verdict() == Verdict::kLate);
   CHECK(play.others_good());
 }
 
