@@ -5,6 +5,8 @@
 namespace tipoff {
 namespace {
 
+// Cameras' clocks agree to about this before anything is learned of them.
+constexpr double kClock_s = 0.002;
 // A young baseline raises the thresholds by this over its blocks.
 constexpr double kYoung = 4.0;
 // Few people, among whom a gross error weighs much, raise them too: at one by nearly so much.
@@ -17,6 +19,7 @@ constexpr double kOthersDoubt = 2.0;
 constexpr double kAlikeWindows = 30.0;
 constexpr double kAlikePart = 0.5;
 constexpr double kLargestAlike = 4.0;
+constexpr double kLeastAlike = 0.5;
 constexpr double kLeastGrowth = 1.2;
 constexpr double kMoreGrowth = 1.3;
 constexpr double kMostGrowth = 2.0;
@@ -50,17 +53,20 @@ double floor_of(const Camera& camera, std::size_t chart) {
 
 }  // namespace
 
-std::array<double, kScales> alike_of(const HealthMemory& memory) {
-  std::array<double, kScales> out{};
-  double shorter = 1.0;
-  double growth = kMostGrowth;
-  for (std::size_t s = 0; s < kScales; ++s) {
-    const double believed = shorter * std::clamp(growth, kLeastGrowth, kMostGrowth);
-    const Moving& seen = memory.alike[s];
-    out[s] = std::max(
-        (kAlikeWindows * believed + seen.weight * seen.value) / (kAlikeWindows + seen.weight), 1.0);
-    growth = kMoreGrowth * out[s] / shorter;
-    shorter = out[s];
+Alike alike_of(const HealthMemory& memory) {
+  Alike out{};
+  for (std::size_t q = 0; q < kCharts; ++q) {
+    double shorter = 1.0;
+    double growth = kMostGrowth;
+    for (std::size_t s = 0; s < kScales; ++s) {
+      const double believed = shorter * std::clamp(growth, kLeastGrowth, kMostGrowth);
+      const Moving& seen = memory.alike[q][s];
+      out[q][s] = std::max(
+          (kAlikeWindows * believed + seen.weight * seen.value) / (kAlikeWindows + seen.weight),
+          kLeastAlike);
+      growth = kMoreGrowth * out[q][s] / shorter;
+      shorter = out[q][s];
+    }
   }
   return out;
 }
@@ -68,11 +74,11 @@ std::array<double, kScales> alike_of(const HealthMemory& memory) {
 double inflation_of(const HealthMemory& memory, const HealthSpan& window, std::int64_t n) {
   std::size_t scale = 0;
   while (scale + 1 < kScales && kScaleBlocks[scale] < n) ++scale;
-  const double alike = alike_of(memory)[scale];
+  const Alike alike = alike_of(memory);
   double sum = 0.0;
   for (std::size_t q = 0; q < kCharts; ++q) {
     const double h = window.information(kChartEffect[q], kChartEffect[q]);
-    if (h > 0.0) sum += alike * window.variance[q] / h;
+    if (h > 0.0) sum += alike[q][scale] * window.variance[q] / h;
   }
   return std::max(sum / static_cast<double>(kCharts), 1e-3);
 }
@@ -100,11 +106,12 @@ void Charts::read_camera(std::size_t c, ChartOutcome& out) {
     if (memory_.index - n + 1 < camera.valid_from) break;
     const HealthSpan window = span_of(camera, memory_.index, n, known);
     const double people = window.people / static_cast<double>(n);
-    const double alarm =
-        kAlarm[s] * (1.0 + kYoung / camera.base_blocks + kFew / (people * people + kFew));
+    const double few = kFew / (people * people + kFew);
     for (std::size_t q = 0; q < kCharts; ++q) {
       const Reading reading = value_of(c, q, s, window, doubt);
       if (!reading.given) continue;
+      const double young = kChartEffect[q] == kLate ? 0.0 : kYoung / camera.base_blocks;
+      const double alarm = kAlarm[s] * (1.0 + young + few);
       const double ratio = std::fabs(reading.value) / (alarm * reading.deviation);
       if (ratio > worst_) {
         worst_ = ratio;
@@ -126,7 +133,7 @@ Charts::Reading Charts::value_of(std::size_t c, std::size_t chart, std::size_t s
   out.given = true;
   out.value = w.gradient[k] / h;
   out.independent = w.variance[chart] / (h * h);
-  const double between = alike_[scale] * out.independent;
+  const double between = alike_[chart][scale] * out.independent;
   const double floor = floor_of(rig_.cameras[c], chart);
   const double own = std::max(between, past(camera, chart, scale)) + floor * floor;
   Effects row{};
@@ -171,17 +178,20 @@ void Charts::remember(CameraMemory& camera, std::size_t chart, std::size_t scale
   camera.recent[static_cast<std::size_t>(memory_.index) % kHealthWindow].squared[chart][scale] =
       squared;
   const double times = squared / std::max(reading.independent, 1e-30);
-  memory_.alike[scale].learn(std::min(times, kLargestAlike * alike_[scale]), kAlikePart / n,
-                             kPastMemory / n);
+  memory_.alike[chart][scale].learn(std::min(times, kLargestAlike * alike_[chart][scale]),
+                                    kAlikePart / n, kPastMemory / n);
 }
 
 // By how much more the baseline's sums vary than their information says.
 double Charts::base_inflation(const CameraMemory& camera) const {
-  return std::max(camera.inflation.value * alike_[kScales - 1], 1e-3);
+  double alike = 0.0;
+  for (const auto& chart : alike_) alike += chart[kScales - 1] / static_cast<double>(kCharts);
+  return std::max(camera.inflation.value * alike, 1e-3);
 }
 EffectMatrix Charts::base_information(const CameraMemory& camera) const {
   EffectMatrix out = camera.base_information;
   out.scale(1.0 / base_inflation(camera));
+  out.m[EffectMatrix::at(kLate, kLate)] += 1.0 / (kClock_s * kClock_s);
   return out;
 }
 

@@ -12,8 +12,10 @@ namespace tipoff {
 inline constexpr double kLeastPeople = 4.0;
 
 // How many times as large the variance of each window is as if its blocks were independent. Until
-// it is seen, it is believed to grow with the window as it did for the shorter ones and some more.
-std::array<double, kScales> alike_of(const HealthMemory& memory);
+// it is seen, it is believed to grow with the window as it did for the shorter ones and some more;
+// by chart and window.
+using Alike = std::array<std::array<double, kScales>, kCharts>;
+Alike alike_of(const HealthMemory& memory);
 
 // By how much larger the variance of a span's gradient is than its information says: keypoints err
 // less than is assumed, people err alike.
@@ -56,7 +58,7 @@ class Charts {
   HealthMemory& memory_;
   const Rig& rig_;
   std::array<std::array<Moving, kScales>, kCharts> rig_past_{};
-  std::array<double, kScales> alike_{};
+  Alike alike_{};
   double worst_ = 1.0;  // highest chart, in thresholds, where beyond 1
 };
 

@@ -115,7 +115,7 @@ struct HealthMemory {
   double place[3] = {0.0, 0.0, 0.0};  // where people were in the last block
   // How much longer than a block people err alike: by window, the squares of the charts' values
   // over what they would be if blocks were independent.
-  std::array<Moving, kScales> alike;
+  std::array<std::array<Moving, kScales>, kCharts> alike;
   std::vector<CameraMemory> cameras;
   template <class Archive>
   void archive(Archive& a) {

@@ -68,6 +68,8 @@ CameraHealth health_of(const HealthMemory& memory, const Rig& rig, std::size_t c
   const HealthSpan window = span_of(camera, last, n, camera.baseline);
   const EffectFit fit = fit_effects(window.information, window.gradient, mask_of(out.verdict));
   out.effect = fit.value;
+  // Clocks are compared with the truth, everything else with what it was.
+  if ((mask_of(out.verdict) & kLateMask) != 0) out.effect[kLate] += camera.baseline[kLate];
   const double inflation = inflation_of(memory, window, n);
   for (std::size_t k = 0; k < kEffects; ++k) {
     out.error[k] = std::sqrt(inflation * fit.variance[k]);

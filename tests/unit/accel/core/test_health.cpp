@@ -200,7 +200,7 @@ TEST_CASE("a late camera is late, and by how much") {
 TEST_CASE("a camera that is late from the start is found once its rig is known") {
   Play play(6);
   play.late_s = 0.0167;
-  play.go(60);
+  play.go(120);
   CHECK(play.verdict() == Verdict::kLate);
   CHECK(play.others_good());
 }
