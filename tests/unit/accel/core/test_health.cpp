@@ -197,14 +197,6 @@ TEST_CASE("a late camera is late, and by how much") {
   CHECK(play.others_good());
 }
 
-TEST_CASE("a camera that is late from the start is found once its rig is known") {
-  Play play(6);
-  play.late_s = 0.0167;
-  play.go(120);
-  CHECK(play.verdict() == Verdict::kLate);
-  CHECK(play.others_good());
-}
-
 TEST_CASE("a camera that grows longer has zoomed") {
   Play play(6);
   play.go(60);
