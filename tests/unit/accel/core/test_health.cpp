@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <random>
+#include <type_traits>
 #include <utility>
 
 #include "core/health.hpp"
@@ -80,6 +82,43 @@ class Play {
 
   std::mt19937 random_{7};
   std::normal_distribution<double> noise_{0.0, 0.15};
+};
+
+// Writes every member into a list of numbers, or reads it back.
+class Numbers {
+ public:
+  template <class... Members>
+  void operator()(Members&... members) {
+    (visit(members), ...);
+  }
+  std::vector<double> values;
+  bool reading = false;
+
+ private:
+  template <class T>
+  void visit(T& value) {
+    if constexpr (std::is_arithmetic_v<T>) {
+      if (reading) {
+        value = static_cast<T>(values[at_++]);
+      } else {
+        values.push_back(static_cast<double>(value));
+      }
+    } else {
+      value.archive(*this);
+    }
+  }
+  template <class T, std::size_t N>
+  void visit(std::array<T, N>& array) {
+    for (T& value : array) visit(value);
+  }
+  template <class T>
+  void visit(std::vector<T>& list) {
+    auto size = static_cast<double>(list.size());
+    visit(size);
+    list.resize(static_cast<std::size_t>(size));
+    for (T& value : list) visit(value);
+  }
+  std::size_t at_ = 0;
 };
 
 void turn(Camera& camera, double pan_rad) {
@@ -303,6 +342,27 @@ TEST_CASE("a copy goes on by itself and a pause is survived") {
   play.go(40);
   CHECK(play.verdict() == Verdict::kGood);
   CHECK(play.others_good());
+}
+
+TEST_CASE("what is archived goes on as if nothing had happened") {
+  Play play(5);
+  play.go(70);
+  turn(play.truly.cameras[kCamera], 0.0035);
+  play.go(3);
+  Play again = play;
+  Numbers out;
+  play.monitor.archive(out);
+  again.monitor = HealthMonitor(5);
+  out.reading = true;
+  again.monitor.archive(out);
+  play.go(20);
+  again.go(20);
+  Numbers a;
+  Numbers b;
+  play.monitor.archive(a);
+  again.monitor.archive(b);
+  CHECK(a.values.size() > 1000);
+  CHECK(a.values == b.values);
 }
 
 TEST_CASE("absurd residuals are left out and people beyond the bound not looked at") {
