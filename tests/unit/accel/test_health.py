@@ -12,7 +12,7 @@ from accel.health import read_health
 from bench.sim import Arena, FrameSet, preset
 from bench.sim.faults import Fault, befallen
 
-PLAY = 600
+PLAY = 900
 """Frame-sets before the fault."""
 
 
@@ -55,7 +55,7 @@ def test_a_healthy_rig_is_good_and_its_detections_explained() -> None:
     [
         (Fault(2, turn_deg=(0.0, 0.2, 0.0)), 180, accel.Verdict.TURNED),
         (Fault(2, zoom=0.01), 240, accel.Verdict.ZOOMED),
-        (Fault(2, late_frames=1), 300, accel.Verdict.LATE),
+        (Fault(2, late_frames=1), 90, accel.Verdict.LATE),
         (Fault(2, shows=4), 60, accel.Verdict.SWAPPED),
     ],
 )
