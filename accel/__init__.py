@@ -22,6 +22,7 @@ from accel.errors import (
     UnsupportedCameraError,
 )
 from accel.plan import Plan, PlanBudget, PlannedDetect, PlannedPose
+from accel.health import CameraHealth, Estimate, Health, Verdict
 from accel.rig import Rig
 from accel.skeleton import COCO17, Skeleton
 from accel.tracker import Prediction, Snapshot, Tracker, TrackerOptions
@@ -39,6 +40,9 @@ __all__ = [
     "CalibrationError",
     "CalibrationFileError",
     "CheckpointError",
+    "CameraHealth",
+    "Estimate",
+    "Health",
     "InvalidInputError",
     "NotYetError",
     "Plan",
@@ -55,6 +59,7 @@ __all__ = [
     "TrackerOptions",
     "Triangulation",
     "UnsupportedCameraError",
+    "Verdict",
     "reference",
     "triangulate",
 ]

@@ -4,6 +4,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+CameraReport = tuple[
+    int,
+    int,
+    tuple[float, float],
+    tuple[float, float],
+    float,
+    list[float],
+    list[float],
+    float,
+    float,
+    bool,
+    int,
+]
+
 class Rig:
     def __init__(
         self,
@@ -58,6 +72,7 @@ class Tracker:
         NDArray[np.float64],
     ]: ...
     def stats(self) -> dict[str, int]: ...
+    def health(self) -> list[CameraReport]: ...
     def isa(self) -> str: ...
     def checkpoint(self) -> bytes: ...
     @staticmethod
@@ -104,3 +119,17 @@ class BallTracker:
         covariance_m2: NDArray[np.float64],
     ) -> _Ball | None: ...
     def stats(self) -> dict[str, float]: ...
+
+class HealthMonitor:
+    def __init__(self, rig: Rig) -> None: ...
+    def feed(
+        self,
+        times_ns: NDArray[np.int64],
+        points_m: NDArray[np.float64],
+        velocities_mps: NDArray[np.float64],
+        counts: NDArray[np.float32],
+        means_px: NDArray[np.float32],
+        scatter_px: float,
+        frames: NDArray[np.int32],
+    ) -> list[tuple[int, int, int, int]]: ...
+    def report(self) -> list[CameraReport]: ...

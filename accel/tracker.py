@@ -13,6 +13,7 @@ import numpy as np
 from accel import _core
 from accel.errors import InvalidInputError
 from accel.plan import Plan, PlanBudget
+from accel.health import Health, read_health
 from accel.skeleton import COCO17, Skeleton
 
 if TYPE_CHECKING:
@@ -291,6 +292,14 @@ class Tracker:
             TimeOutOfRangeError: This frame was not observed, or is no longer kept.
         """
         return self._native.assigned(self._camera(camera), _time_ns(capture_time_ns))
+
+    def health(self) -> Health:
+        """Tell what the residuals of the observations so far say about each camera.
+
+        A camera is judged against its own baseline, learned in the first seconds of play and
+        followed slowly; one that is accused counts less until it behaves again.
+        """
+        return read_health(self._native.health(), self.rig.names)
 
     @property
     def isa(self) -> str:

@@ -44,5 +44,6 @@ void bind_rig(pybind11::module_& m);
 void bind_triangulate(pybind11::module_& m);
 void bind_tracker(pybind11::module_& m);
 void bind_ball(pybind11::module_& m);
+void bind_health(pybind11::module_& m);
 
 }  // namespace tipoff::bindings

@@ -6,4 +6,5 @@ PYBIND11_MODULE(_core, m) {
   tipoff::bindings::bind_triangulate(m);
   tipoff::bindings::bind_tracker(m);
   tipoff::bindings::bind_ball(m);
+  tipoff::bindings::bind_health(m);
 }

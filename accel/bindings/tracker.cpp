@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.hpp"
+#include "health.hpp"
 
 namespace py = pybind11;
 
@@ -234,6 +235,7 @@ void bind_tracker(py::module_& m) {
           py::arg("camera"), py::arg("time_ns"))
       .def("plan", &plan, py::arg("time_ns"), py::arg("budget"))
       .def("stats", &stats)
+      .def("health", [](Tracker& t) { return to_list(released([&] { return t.health(); })); })
       .def("isa", [](const Tracker& t) { return std::string(t.isa()); })
       .def("checkpoint",
            [](Tracker& t) {

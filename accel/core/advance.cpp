@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "health_feed.hpp"
 #include "identity.hpp"
 
 namespace tipoff {
@@ -38,6 +39,7 @@ class Step {
     match_frames();
     hold_tracks();
     update_joints(state_, setup_, w_.frames, frames_.size(), dt_s_, w_.update);
+    feed_health(state_, setup_, w_.frames, frames_.size(), w_.update.solution);
     settle_tracks();
     report(assigned);
     collect_leftovers();
@@ -63,6 +65,7 @@ class Step {
     state_.interval_ns = before_.interval_ns;
     state_.last_search_ns = before_.last_search_ns;
     state_.counters = before_.counters;
+    state_.health = before_.health;
     state_.joints.reserve(before_.joints.stride());
     const std::size_t stride = before_.joints.stride();
     if (stride > 0) {
@@ -112,9 +115,11 @@ class Step {
     NoiseArgs args{};
     args.confidence = keypoints.row(2);
     args.lanes = static_cast<long>(keypoints.stride());
+    // An accused camera counts for less in the solve; who is who, it still tells.
+    const double scale = state_.health.sigma_scale(work.camera);
     for (int b = 0; b < NoiseModel::kBands; ++b) {
       args.band[b] = state_.noise.variance_px2(work.camera, b);
-      args.inverse[b] = 1.0 / args.band[b];
+      args.inverse[b] = 1.0 / (scale * scale * args.band[b]);
     }
     args.variance = work.noise.row(0);
     args.information = work.noise.row(1);
@@ -123,15 +128,21 @@ class Step {
 
   // Existence and evidence, before the joints are solved.
   void hold_tracks() {
+    for (std::size_t f = 0; f < frames_.size(); ++f) w_.frames[f].held = w_.frames[f].expected = 0;
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
       Track& track = state_.tracks[k];
+      const int counted = track.confirmed() ? 1 : 0;
       for (std::size_t f = 0; f < frames_.size(); ++f) {
-        const int n = w_.frames[f].detection_of[k];
+        FrameWork& work = w_.frames[f];
+        const int n = work.detection_of[k];
         if (n >= 0) {
-          add_evidence(track, *w_.frames[f].frame, static_cast<std::size_t>(n));
+          add_evidence(track, *work.frame, static_cast<std::size_t>(n));
           track.existence += kHit;
-        } else if (frames_[f]->looked_for(track.id) && expected(w_.frames[f], k)) {
+          work.held += counted;
+          work.expected += counted;
+        } else if (frames_[f]->looked_for(track.id) && expected(work, k)) {
           track.existence -= kMiss;
+          work.expected += counted;
         }
       }
       track.existence = std::clamp(track.existence, kExistenceLow, kExistenceHigh);

@@ -34,6 +34,8 @@ struct FrameWork {
   std::vector<int> track_of;      // by detection, -1 none
   std::vector<int> detection_of;  // by track, -1 none
   std::vector<char> flipped;      // by detection: left and right are swapped
+  int expected = 0;               // confirmed tracks that it should show, held ones among them
+  int held = 0;                   // confirmed tracks that it shows
   std::vector<char> explained;    // by detection: fits a track that took another one
 };
 

@@ -11,7 +11,7 @@ namespace tipoff {
 namespace {
 
 constexpr std::array<char, 8> kMagic{'T', 'I', 'P', 'O', 'F', 'F', 'C', 'K'};
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::size_t kChecksumBytes = 8;
 // Bounds of what a sound checkpoint can hold.
 constexpr std::int64_t kTimeBound = std::int64_t{1} << 62;
@@ -151,7 +151,7 @@ void archive_state(Archive& a, State& s, FrameList& list, const Setup& setup) {
       require(detection < leftover.frame->detections.size(), "a leftover");
     }
   }
-  a(s.last_frame_ns, s.interval_ns, s.last_search_ns, s.counters);
+  a(s.last_frame_ns, s.interval_ns, s.last_search_ns, s.counters, s.health);
 }
 
 void check(const State& s) {

@@ -192,6 +192,22 @@ struct SupportArgs {
   double* confidence;
 };
 
+// What one view missed of a track's solved joints, summed up; all pointers at the track's lanes.
+struct MissArgs {
+  const double* image;
+  const double* view;
+  long stride;
+  const double* solution;
+  long solution_stride;
+  long joints;
+  double far2;     // squared residuals beyond this, px^2, and
+  double sigmas2;  // beyond this many variances are another person's
+};
+
+struct Missed {
+  double count, u, v, squares, variance;
+};
+
 struct SolveArgs {
   const double* state;
   long stride;
@@ -315,6 +331,7 @@ struct Kernels {
   void (*support)(const SupportArgs&);
   void (*misfit)(const MisfitArgs&, Misfit&);
   void (*solve)(const SolveArgs&);
+  void (*miss)(const MissArgs&, Missed&);
   void (*condition)(const ConditionArgs&);
   void (*full)(const FullArgs&);
   void (*pair)(const PairArgs&);

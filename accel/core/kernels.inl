@@ -797,6 +797,42 @@ void solve(const SolveArgs& a) {
   }
 }
 
+void miss(const MissArgs& a, Missed& out) {
+  const long s = a.stride;
+  const long o = a.solution_stride;
+  vd count[kParts], u[kParts], v[kParts], squares[kParts], variance[kParts];
+  for (int p = 0; p < kParts; ++p) count[p] = u[p] = v[p] = squares[p] = variance[p] = all(0.0);
+  for (long b = 0; b < a.joints; b += 8) {
+    for (int p = 0; p < kParts; ++p) {
+      const long i = b + p * W;
+      vm own = all(0.0) <= all(0.0);
+      if (i + W > a.joints) {
+        for (int w = 0; w < W; ++w) own[w] = i + w < a.joints ? -1 : 0;
+      }
+      const double* m = a.image + i;
+      const double* z = a.view + i;
+      const V3 move = load3(a.solution + kMove * o + i, o);
+      const vd inv = load(z + kInv * s);
+      const vm given = own & (inv > all(0.0)) & (load(a.solution + kInliers * o + i) >= all(0.0));
+      const vd ru = load(z + kZu * s) - load(m + kU * s) - dot(load3(m + kDu * s, s), move);
+      const vd rv = load(z + kZv * s) - load(m + kVpx * s) - dot(load3(m + kDv * s, s), move);
+      const vd r2 = ru * ru + rv * rv;
+      const vd own_variance = all(1.0) / (given ? inv : all(1.0));
+      const vm ok = given & (r2 <= most(all(a.far2), a.sigmas2 * own_variance));
+      count[p] = count[p] + (ok ? all(1.0) : all(0.0));
+      u[p] = u[p] + (ok ? ru : all(0.0));
+      v[p] = v[p] + (ok ? rv : all(0.0));
+      squares[p] = squares[p] + (ok ? r2 : all(0.0));
+      variance[p] = variance[p] + (ok ? own_variance : all(0.0));
+    }
+  }
+  out.count = total_of(count);
+  out.u = total_of(u);
+  out.v = total_of(v);
+  out.squares = total_of(squares);
+  out.variance = total_of(variance);
+}
+
 void condition(const ConditionArgs& a) {
   const long o = a.solution_stride;
   const long s = a.image_stride;
@@ -1076,9 +1112,9 @@ void smooth(const SmoothArgs& a) {
 }  // namespace
 
 extern const Kernels table;
-const Kernels table = {TIPOFF_ISA_NAME, predict, pull, project,   sieve, noise, box, reach, support,
-                       misfit,          solve,   condition, full, pair,  cost,  rays, meet,
-                       smooth};
+const Kernels table = {TIPOFF_ISA_NAME, predict, pull,  project,   sieve, noise, box,  reach,
+                       support,         misfit,  solve, miss,      condition, full, pair, cost,
+                       rays,            meet,    smooth};
 
 }  // namespace TIPOFF_ISA
 }  // namespace tipoff

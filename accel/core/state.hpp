@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "camera.hpp"
+#include "health.hpp"
 #include "kernels.hpp"
 #include "lanes.hpp"
 #include "noise.hpp"
@@ -122,6 +123,7 @@ struct State {
   std::array<std::int64_t, kMaxCameras> interval_ns{};
   std::array<std::int64_t, kMaxCameras> last_search_ns{};
   Counters counters;
+  HealthMonitor health;
 };
 
 // Which track (its key) each detection of a frame went to, -1 for none.

@@ -28,6 +28,7 @@ Tracker::Tracker(Rig rig, TrackerOptions options) : setup_(std::move(rig), std::
   base_.last_frame_ns.fill(kNever);
   base_.last_search_ns.fill(kNever);
   ahead_.resize(setup_.rig.cameras.size());
+  base_.health = HealthMonitor(setup_.rig.cameras.size());
 }
 
 bool Tracker::observe(const Observation& observation) {
@@ -308,6 +309,12 @@ TrackerStats Tracker::stats() {
                                               newest.supports.size() * sizeof(std::uint64_t));
   out.kept_states = static_cast<std::int64_t>(entries_.size()) + 1;
   return out;
+}
+
+std::vector<CameraHealth> Tracker::health() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  process();
+  return newest_state().health.report(setup_.rig);
 }
 
 std::int64_t Tracker::newest_ns() {

@@ -99,6 +99,9 @@ class Tracker {
   std::vector<std::int64_t> assigned(int camera, std::int64_t time_ns);
 
   TrackerStats stats();
+
+  // What the residuals say about each camera.
+  std::vector<CameraHealth> health();
   std::int64_t newest_ns();
   int cameras() const { return static_cast<int>(setup_.rig.cameras.size()); }
   // The instruction set that the kernels run on.

@@ -320,6 +320,7 @@ class Update {
     if (!teaching_) return;
     for (std::size_t f = 0; f < frames_; ++f) {
       const FrameWork& w = work_[f];
+      if (state_.health.sigma_scale(w.camera) > 1.0) continue;  // what is accused teaches nothing
       NoiseModel::Lesson lesson;
       const double* r2 = w.view.row(kR2);
       const double* share = w.view.row(kShare);

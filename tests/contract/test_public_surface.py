@@ -18,6 +18,9 @@ ACCEL = {
     "CalibrationError",
     "CalibrationFileError",
     "CheckpointError",
+    "CameraHealth",
+    "Estimate",
+    "Health",
     "InvalidInputError",
     "NotYetError",
     "Plan",
@@ -34,6 +37,7 @@ ACCEL = {
     "TrackerOptions",
     "Triangulation",
     "UnsupportedCameraError",
+    "Verdict",
     "reference",
     "triangulate",
 }
