@@ -61,4 +61,5 @@ class ResolveOptions:
         body = (self.order * size + size) * size if self.body else 0
         each = joints * (self.order * alone + alone) * alone
         views = joints * cameras * 3 // 2
-        return _BYTES * (max(body, each) + joints * (60 + 4 * self.order) + views)
+        numbers = max(body, each) + joints * (60 + 4 * self.order) + views
+        return _BYTES * numbers * 6 // 5  # A fifth for what is only passing through.
