@@ -39,7 +39,7 @@ RELAX_S = {2: float("inf"), 3: 0.05}
 """Time in which an acceleration fades: between white acceleration and white jerk lie bodies."""
 FIRST_SHARE = 0.5
 """Of the motion's noise that all joints of a body share, before it is learned."""
-OWN_COUNT = 5.0
+OWN_COUNT = 2.0
 """Samples for which each joint's noise is held to be its own, whatever is learned: a short
 recording would bind joints to each other too closely."""
 TRUSTED_VIEWS = 2.0
