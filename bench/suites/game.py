@@ -262,5 +262,5 @@ def _cost_row(found: Evaluation) -> dict[str, object]:
         "learning_s": round(found.learned_s, 1),
         "game_min": round(game_s / 60, 1),
         "wall_s": round(found.wall_s, 1),
-        "peak_mib": round(found.peak_mib),
+        "peak_mib": round(found.peak_mib, 1),
     }

@@ -32,6 +32,14 @@ def test_game_leaves_a_table_and_a_json(tmp_path: Path) -> None:
     assert cost["game_min"] > 0
 
 
+def test_memory_need_not_be_measured(tmp_path: Path) -> None:
+    done = run_bench(tmp_path, *SMALL, "suite.body=false", "suite.order=2", "suite.memory=false")
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.rglob("result.json")
+    found = json.loads(path.read_text("utf-8"))
+    assert found["tables"][1]["rows"][0]["peak_mib"] is None
+
+
 def test_what_cannot_be_is_said(tmp_path: Path) -> None:
     done = run_bench(tmp_path, "suite=game", "suite.order=7")
     assert done.returncode == 2
