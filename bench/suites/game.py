@@ -217,8 +217,8 @@ NOTES = (
     "True associations; inventions left out, wrong and mirrored joints not. Scored at the steps' "
     "times, half a second from either end of the recording.",
     "joints_per_s: joints solved a second of processor time on one thread. game_min: 48 minutes of "
-    "13 people at 60 frames a second (38 million joints) at that rate, overlaps and learning included: "
-    "extrapolated, not run.",
+    "13 people at 60 frames a second (38 million joints) at that rate, with overlaps and "
+    "learning: extrapolated, not run.",
 )
 
 
