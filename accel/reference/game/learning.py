@@ -39,6 +39,9 @@ RELAX_S = {2: float("inf"), 3: 0.05}
 """Time in which an acceleration fades: between white acceleration and white jerk lie bodies."""
 FIRST_SHARE = 0.5
 """Of the motion's noise that all joints of a body share, before it is learned."""
+OWN_COUNT = 2.0
+"""Samples for which each joint's noise is held to be its own, whatever is learned: a short
+recording would bind joints to each other too closely."""
 TRUSTED_VIEWS = 2.0
 LEAST_DENSITY = 1e-6
 TINY = 1e-30
@@ -234,7 +237,11 @@ class _Lesson:
         if not np.trace(expected) > 0:
             return self.known.together
         density = improved(self.known.together, found, expected)
-        return density + LEAST_DENSITY * np.eye(self.joints)
+        # How many times, in effect, each joint's noise was seen.
+        count = float((density * expected).sum()) / self.joints
+        share = OWN_COUNT / (OWN_COUNT + count)
+        own = np.diag(np.diag(density) + LEAST_DENSITY)
+        return (1.0 - share) * density + share * own
 
     def _limbs(self) -> Limbs:
         """From all windows of each person."""

@@ -21,6 +21,8 @@ FLOOR_M = 0.004
 LASTING_STEPS = 15.0
 """Steps for which an error of a length or of a smoothed joint lasts: they say the same again."""
 LEAST_SAMPLES = 30
+MOST_ACROSS = 0.3
+"""A limb binds while its ends are uncertain, across it, by less than this share of its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,23 @@ class Limbs:
 
 def limb_vectors(xp: Any, limbs: Limbs, position: Array) -> Array:
     """The limbs (..., L, 3) of joints (..., J, 3)."""
-    first = xp.take(position, xp.asarray(np.array([a for a, _ in limbs.ends])), axis=-2)
-    second = xp.take(position, xp.asarray(np.array([b for _, b in limbs.ends])), axis=-2)
-    return first - second
+    return _ends(xp, position, limbs, 0, axis=-2) - _ends(xp, position, limbs, 1, axis=-2)
 
 
-def limb_evidence(xp: Any, limbs: Limbs, position: Array, seen: Array) -> Coupling | None:
+def _ends(xp: Any, values: Array, limbs: Limbs, end: int, axis: int) -> Array:
+    """What belongs to one end of each limb."""
+    return xp.take(values, xp.asarray(np.array([pair[end] for pair in limbs.ends])), axis=axis)
+
+
+def limb_evidence(
+    xp: Any, limbs: Limbs, position: Array, covariance: Array, seen: Array
+) -> Coupling | None:
     """What the lengths say at each step of (K, B, J, 3) joints, where a body was seen (K, B).
 
-    Where it was not, nobody knows which way a limb points.
+    A limb whose direction is uncertain says less: across it, |a - b| is u . (a - b) plus half a
+    square over L, whose mean and variance under the covariances (K, B, J, 3, 3) of the ends are
+    tr(P) / (2 L) and tr(P^2) / (2 L^2). Where a body was not seen, or a limb may point anywhere,
+    nothing is said: a ray meets the sphere around a joint twice, and one is the wrong one.
     """
     if not limbs.ends:
         return None
@@ -63,8 +73,17 @@ def limb_evidence(xp: Any, limbs: Limbs, position: Array, seen: Array) -> Coupli
     known = xp.isfinite(limbs.length_m)[None, ...] & (long > SHORTEST_M)
     known = known & seen[..., None]
     unit = vectors / xp.where(long > SHORTEST_M, long, 1.0)[..., None]
-    weight = xp.where(known, 1.0 / (limbs.std_m * limbs.std_m)[None, ...], 0.0)
-    target = xp.where(known, limbs.length_m[None, ...], 0.0) * weight
+    length = xp.where(known, limbs.length_m[None, ...], 1.0)
+    first, second = (_ends(xp, covariance, limbs, i, axis=-3) for i in range(2))
+    spread = first + second
+    along = xp.sum(unit * xp.sum(spread * unit[..., None, :], axis=-1), axis=-1)
+    across = spread[..., 0, 0] + spread[..., 1, 1] + spread[..., 2, 2] - along
+    across = xp.where(across > 0, across, 0.0)
+    known = known & (across <= (MOST_ACROSS * length) ** 2)
+    bend = across / (2.0 * length)
+    std = xp.where(xp.isfinite(limbs.std_m), limbs.std_m, 1.0)[None, ...]
+    weight = xp.where(known, 1.0 / (std * std + 2.0 * bend * bend), 0.0)
+    target = xp.where(known, length - bend, 0.0) * weight
 
     def at(k: int) -> tuple[Array, Array]:
         rows = incidence[None, :, :, None] * unit[k, ...][:, :, None, :]

@@ -29,6 +29,9 @@ class ResolveOptions:
     """Play before and after a chunk that is solved with it, so that chunks meet without a seam."""
     max_gap_s: float = 1.0
     """A person whom no camera saw for longer begins anew."""
+    max_blind_s: float = 0.5
+    """A joint is told no longer than this before and after two views or more held it: what then
+    keeps its covariance small is only what was learned of how bodies move."""
     max_std_m: float = 0.15
     """A joint is told while its largest standard deviation is at most this."""
     sigma_px: float = 4.0
@@ -40,7 +43,13 @@ class ResolveOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        least = {"chunk_s": 0.1, "overlap_s": 0.0, "max_gap_s": 0.01, "max_std_m": 1e-6}
+        least = {
+            "chunk_s": 0.1,
+            "overlap_s": 0.0,
+            "max_gap_s": 0.01,
+            "max_std_m": 1e-6,
+            "max_blind_s": 0.0,
+        }
         least |= {"sigma_px": 0.01, "learn_s": 0.5, "memory_mib": 64}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -61,4 +70,5 @@ class ResolveOptions:
         body = (self.order * size + size) * size if self.body else 0
         each = joints * (self.order * alone + alone) * alone
         views = joints * cameras * 3 // 2
-        return _BYTES * (max(body, each) + joints * (60 + 4 * self.order) + views)
+        numbers = max(body, each) + joints * (60 + 4 * self.order) + views
+        return _BYTES * numbers * 6 // 5  # A fifth for what is only passing through.

@@ -115,8 +115,7 @@ def first_state(lens: Lens, stretch: Stretch) -> State:
     xp = lens.xp
     present = stretch.confidence > 0
     points, goods = [], []
-    for k in range(0, present.shape[1], SLICE):
-        part = slice(k, k + SLICE)
+    for part in _slices(present.shape[1]):
         seen = rays(
             lens,
             _wide(xp, stretch.u[:, part, ...]),
@@ -150,7 +149,7 @@ def one_pass(
             vector=looked.vector,
             start_m=state.position,
             heat=state.heat,
-            coupling=limb_evidence(xp, known.limbs, state.position, seen),
+            coupling=limb_evidence(xp, known.limbs, state.position, state.covariance, seen),
         )
         found = smooth(xp, evidence, known.body, plan.learn)
     else:
@@ -202,8 +201,8 @@ def look(
     xp = lens.xp
     bend = _acceleration(xp, stretch.time_s, state.velocity)
     parts = [
-        _look_at(lens, stretch, known.noise, state, bend, plan, mirror, slice(k, k + SLICE))
-        for k in range(0, state.position.shape[0], SLICE)
+        _look_at(lens, stretch, known.noise, state, bend, plan, mirror, part)
+        for part in _slices(state.position.shape[0])
     ]
     return Looked(
         information=xp.concat([p.information for p in parts], axis=0),
@@ -212,6 +211,11 @@ def look(
         residual=sum(p.residual for p in parts),
         share=sum(p.share for p in parts),
     )
+
+
+def _slices(steps: int) -> list[slice]:
+    """All steps, a slice at a time."""
+    return [slice(k, min(k + SLICE, steps)) for k in range(0, steps, SLICE)]
 
 
 def _look_at(  # noqa: PLR0913, PLR0917 - one step of `look`, which says what they are

@@ -37,7 +37,7 @@ class Resolved:
     time_ns: NDArray[np.int64]
     """(t,) the steps' times."""
     joints_m: Array
-    """(t, P, J, 3) positions, m; NaN where a joint is not known to `max_std_m`."""
+    """(t, P, J, 3) positions, m; NaN where a joint is not known: see `ResolveOptions`."""
     velocity_mps: Array
     """(t, P, J, 3) velocities, m/s; NaN there too."""
     covariance_m2: Array
@@ -138,7 +138,7 @@ def _solved(
         passed = one_pass(windows.lens, stretch, known, state, plan, mirror)
         state = passed.state
     std2 = largest_eigenvalue(xp, state.covariance)
-    told = (std2 <= options.max_std_m**2) & windows.known(stretch)
+    told = (std2 <= options.max_std_m**2) & windows.known(stretch, passed.views)
     fields = (state.position, state.velocity, state.covariance)
     masks = (told[..., None], told[..., None], told[..., None, None])
     values = [xp.where(m, f, xp.nan) for f, m in zip(fields, masks, strict=True)]

@@ -85,25 +85,34 @@ def _nearest(xp: Any, d: list[Array], c: list[Array], w: Array) -> tuple[list[Ar
 
 
 def filled(xp: Any, points: Array, good: Array) -> Array:
-    """The points (K, B, J, 3) with gaps filled by the last good one before, else the next."""
-    steps = points.shape[0]
-    forward, known = [], []
-    last, has = points[0, ...], good[0, ...]
+    """The points (K, B, J, 3), gaps filled: a joint keeps its place beside the body's middle."""
+    middle, placed = _middle(xp, points, good)
+    middle = _carried(xp, middle, placed[..., None])
+    beside = _carried(xp, points - middle[:, :, None, :], good[..., None])
+    return xp.where(good[..., None], points, middle[:, :, None, :] + beside)
+
+
+def _carried(xp: Any, values: Array, good: Array) -> Array:
+    """The values (K, ...) with gaps filled by the last good one, else by the next, else by 0."""
+    steps = values.shape[0]
+    before, known = [], []
+    last, has = xp.zeros_like(values[0, ...]), xp.zeros_like(good[0, ...])
     for k in range(steps):
-        last = xp.where(good[k, ...][..., None], points[k, ...], last)
+        last = xp.where(good[k, ...], values[k, ...], last)
         has = has | good[k, ...]
-        forward.append(last)
+        before.append(last)
         known.append(has)
-    out = [forward[-1]] * steps
-    next_ = xp.where(has[..., None], forward[-1], _middle(xp, forward[-1], has))
+    out = [last] * steps
+    after = xp.where(has, last, 0.0)
     for k in range(steps - 1, -1, -1):
-        next_ = xp.where(good[k, ...][..., None], points[k, ...], next_)
-        out[k] = xp.where(known[k][..., None], forward[k], next_)
+        after = xp.where(good[k, ...], values[k, ...], after)
+        out[k] = xp.where(known[k], before[k], after)
     return xp.stack(out, axis=0)
 
 
-def _middle(xp: Any, points: Array, known: Array) -> Array:
-    """The mean (B, 1, 3) of a body's known joints, for those never seen."""
-    weight = xp.astype(known, xp.float64)[..., None]
-    count = xp.sum(weight, axis=-2, keepdims=True)
-    return xp.sum(weight * points, axis=-2, keepdims=True) / xp.where(count > 0, count, 1.0)
+def _middle(xp: Any, points: Array, good: Array) -> tuple[Array, Array]:
+    """The mean (K, B, 3) of a body's good joints, and whether it has any."""
+    weight = xp.astype(good, xp.float64)[..., None]
+    count = xp.sum(weight, axis=-2)
+    mean = xp.sum(weight * points, axis=-2) / xp.where(count > 0, count, 1.0)
+    return mean, count[..., 0] > 0

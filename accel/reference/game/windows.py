@@ -124,12 +124,13 @@ class Windows:
             np.repeat(time[:, None], count, axis=-1),
         )
 
-    def known(self, stretch: Stretch) -> Array:
-        """(K, B, 1) where a body was seen no longer ago, or sooner, than `max_gap_s`."""
-        xp = self.xp
-        seen = host(xp.any(xp.any(stretch.confidence > 0, axis=0), axis=-1))
-        time = host(stretch.time_s)
-        return xp.asarray(near_seen(seen, time, self.options.max_gap_s)[..., None])
+    def known(self, stretch: Stretch, views: Array) -> Array:
+        """(K, B, J) where a joint may be told: two views held it not long before or after."""
+        steps, batch, joints = views.shape
+        held = host(views).reshape(steps, batch * joints) >= 2
+        time = np.repeat(host(stretch.time_s), joints, axis=1)
+        told = near_seen(held, time, self.options.max_blind_s)
+        return self.xp.asarray(told.reshape(steps, batch, joints))
 
 
 def typical_step_s(recording: Source) -> float:
@@ -155,7 +156,7 @@ def linked(
 def near_seen(
     seen: NDArray[np.bool_], time_s: NDArray[np.float64], max_gap_s: float
 ) -> NDArray[np.bool_]:
-    """(K, B) where a body is seen within `max_gap_s` before or after."""
+    """(K, N) where something is seen within `max_gap_s` before or after."""
     out = np.zeros(seen.shape, dtype=bool)
     for order in (range(len(seen)), range(len(seen) - 1, -1, -1)):
         last = np.full(seen.shape[1], np.inf)

@@ -26,7 +26,7 @@ class Problem:
     truth: Array
 
 
-def random_problem(  # noqa: PLR0917
+def random_problem(
     seed: int, steps: int, batch: int, joints: int, order: int, relax_s: float = np.inf
 ) -> Problem:
     rng = np.random.default_rng(seed)
@@ -74,7 +74,7 @@ def dense(problem: Problem, body: int) -> tuple[Array, Array, float]:
     rows, right = [], []
     log_det = 0.0
 
-    def put(at: int, block: Array, value: Array) -> None:
+    def put(at: int, block: NDArray[np.floating[Any]], value: NDArray[np.floating[Any]]) -> None:
         row = np.zeros((len(block), steps * width))
         row[:, at : at + block.shape[1]] = block
         rows.append(row)
