@@ -171,7 +171,7 @@ $(DOCTEST_INCLUDE)/doctest/doctest.h:
 
 bench: models
 	@echo "[1/4] bench: the core on a simulated court"
-	@$(BIN)/python -m bench suite=core suite.frames=240 suite.timed_frames=100 suite.repetitions=3
+	@$(BIN)/python -m bench suite=core workload=standard suite.frames=240 suite.timed_frames=100 suite.repetitions=3 suite.worst_frames=1000
 	@echo "[2/4] bench: the core on Shelf"
 	@$(BIN)/python -m bench suite=shelf
 	@echo "[3/4] bench: the server beside onnxruntime in-process"

@@ -14,11 +14,14 @@ from accel.errors import (
     AlignmentError,
     CalibrationError,
     CalibrationFileError,
+    CheckpointError,
     InvalidInputError,
+    NotYetError,
     TimeOutOfRangeError,
     TipoffError,
     UnsupportedCameraError,
 )
+from accel.plan import Plan, PlanBudget, PlannedDetect, PlannedPose
 from accel.rig import Rig
 from accel.skeleton import COCO17, Skeleton
 from accel.tracker import Prediction, Snapshot, Tracker, TrackerOptions
@@ -35,7 +38,13 @@ __all__ = [
     "Bounce",
     "CalibrationError",
     "CalibrationFileError",
+    "CheckpointError",
     "InvalidInputError",
+    "NotYetError",
+    "Plan",
+    "PlanBudget",
+    "PlannedDetect",
+    "PlannedPose",
     "Prediction",
     "Rig",
     "Skeleton",

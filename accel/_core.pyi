@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,15 @@ class Rig:
 def triangulate(
     rig: Rig, uv: NDArray[np.float64], confidence: NDArray[np.float64] | None, sigma_px: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]: ...
+def instruction_sets() -> list[str]: ...
+
+_Snapshot = tuple[
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float32],
+    NDArray[np.int32],
+]
 
 class Tracker:
     def __init__(self, rig: Rig, options: Mapping[str, object]) -> None: ...
@@ -29,21 +39,30 @@ class Tracker:
         time_ns: int,
         keypoints: NDArray[np.float32],
         evidence: NDArray[np.float32],
+        asked: list[int] | None,
     ) -> bool: ...
-    def snapshot(
-        self, time_ns: int
-    ) -> tuple[
-        NDArray[np.int64],
-        NDArray[np.float64],
-        NDArray[np.float64],
-        NDArray[np.float32],
-        NDArray[np.int32],
-    ]: ...
+    def observe_plain(self, camera: object, time_ns: object, keypoints: object) -> bool | None: ...
+    def snapshot(self, time_ns: int) -> _Snapshot: ...
+    def smoothed(self, time_ns: int) -> _Snapshot: ...
     def predict(
         self, camera: int, time_ns: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_]]: ...
     def assigned(self, camera: int, time_ns: int) -> NDArray[np.int64]: ...
+    def plan(
+        self, time_ns: int, budget: Mapping[str, object]
+    ) -> tuple[
+        NDArray[np.int64],
+        NDArray[np.float64],
+        NDArray[np.int64],
+        NDArray[np.float64],
+        NDArray[np.float64],
+    ]: ...
     def stats(self) -> dict[str, int]: ...
+    def isa(self) -> str: ...
+    def checkpoint(self) -> bytes: ...
+    @staticmethod
+    def restore(rig: Rig, checkpoint: bytes) -> Tracker: ...
+    def options(self) -> dict[str, Any]: ...
 
 _Vector = NDArray[np.float64]
 _Arc = tuple[

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
 from accel import _core
 from accel.errors import InvalidInputError
+from accel.plan import Plan, PlanBudget
 from accel.skeleton import COCO17, Skeleton
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import numpy.typing as npt
 
     from accel.rig import Rig
 
 _LARGEST_TIME_NS = 2**62
+_MOST_ASKED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,15 @@ class TrackerOptions:
     """Keypoint noise that is assumed until it has been learned, per camera, from the residuals."""
     certain_views: int = 3
     """Views that make a person certain in the first frame; with fewer it takes some frames."""
+    lag_ms: float = 100.0
+    """How much later observations than its own a smoothed snapshot rests on."""
+    isa: str = "auto"
+    """The instruction set of the kernels: auto, baseline, avx2 or avx512. It chooses the speed; the
+    results are the same to the bit."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        for name in ("max_delay_ms", "max_coast_ms", "max_lost_ms"):
+        for name in ("max_delay_ms", "max_coast_ms", "max_lost_ms", "lag_ms"):
             value = getattr(self, name)
             if not 0.0 <= value <= 3.6e6:
                 raise InvalidInputError(
@@ -55,6 +65,12 @@ class TrackerOptions:
                 raise InvalidInputError(
                     f"TrackerOptions.{name} is {value}; give a positive number", field=name
                 )
+        if self.isa not in ("auto", *_core.instruction_sets()):
+            raise InvalidInputError(
+                f"TrackerOptions.isa is {self.isa!r}; this processor has"
+                f" {', '.join(_core.instruction_sets())}: give one of these or auto",
+                field="isa",
+            )
         if self.certain_views < 2:
             raise InvalidInputError(
                 f"TrackerOptions.certain_views is {self.certain_views}; it takes two views at least"
@@ -78,7 +94,35 @@ class TrackerOptions:
             "max_std_m": self.max_std_m,
             "sigma_px": self.sigma_px,
             "certain_views": self.certain_views,
+            "lag_ns": round(self.lag_ms * 1e6),
+            "isa": self.isa,
+            "label": json.dumps([skeleton.name, skeleton.joints, skeleton.edges]),
         }
+
+    @classmethod
+    def _of_native(cls, native: Mapping[str, Any]) -> TrackerOptions:
+        name, joints, edges = json.loads(native["label"])
+        bones = native["skeleton"]
+        skeleton = Skeleton(
+            name=name,
+            joints=tuple(joints),
+            edges=tuple((a, b) for a, b in edges),
+            limbs=tuple((a, b) for a, b in bones["limbs"]),
+            mirror=tuple(bones["mirror"]),
+            trunk=tuple(bones["trunk"]),
+            parents=tuple(bones["parents"]),
+        )
+        return cls(
+            skeleton=skeleton,
+            max_delay_ms=native["max_delay_ns"] / 1e6,
+            max_coast_ms=native["max_coast_ns"] / 1e6,
+            max_lost_ms=native["max_lost_ns"] / 1e6,
+            max_std_m=native["max_std_m"],
+            sigma_px=native["sigma_px"],
+            certain_views=native["certain_views"],
+            lag_ms=native["lag_ns"] / 1e6,
+            isa=native["isa"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +188,8 @@ class Tracker:
         capture_time_ns: SupportsIndex,
         keypoints: npt.ArrayLike,
         evidence: npt.ArrayLike | None = None,
+        *,
+        asked: Iterable[SupportsIndex] | None = None,
     ) -> bool:
         """Take in what one camera saw at one time.
 
@@ -154,14 +200,21 @@ class Tracker:
             keypoints: float32 (N, J, 3) u, v in distorted pixels and confidence; N may be 0. A
                 keypoint is missing when its confidence is 0 or any of its numbers is not finite.
             evidence: float32 (N, R) log-likelihood of each roster entry, NaN unknown.
+            asked: Identities that were looked for, where the frame was not searched as a whole:
+                only of them does it count that they were not found. None: everybody was looked
+                for. Do not observe a frame in which nobody was.
 
         Returns:
             False where the frame is refused, and counted, because it came later than
             `max_delay_ms` or because this camera's frame of this time is already here.
 
         Raises:
-            InvalidInputError: The camera, the time or a shape cannot be.
+            InvalidInputError: The camera, the time, a shape or an identity cannot be.
         """
+        if evidence is None and asked is None:
+            accepted = self._native.observe_plain(camera, capture_time_ns, keypoints)
+            if accepted is not None:
+                return accepted
         index = self._camera(camera)
         points = self._keypoints(keypoints)
         rows = len(points)
@@ -175,18 +228,28 @@ class Tracker:
                     " detection",
                     camera=self.rig.names[index],
                 )
-        return self._native.observe(index, _time_ns(capture_time_ns), points, support)
+        looked_for = None if asked is None else _identities(asked, self.rig.names[index])
+        return self._native.observe(index, _time_ns(capture_time_ns), points, support, looked_for)
 
-    def snapshot(self, time_ns: SupportsIndex) -> Snapshot:
+    def snapshot(self, time_ns: SupportsIndex, smoothed: bool = False) -> Snapshot:
         """Give all tracks at a time.
 
-        A time before the newest observation is interpolated, as far back as `max_delay_ms`; a time
-        after it is predicted, and a track is absent once it was not observed for `max_coast_ms`.
+        A time before the newest observation is smoothed by what was observed after it, as far back
+        as `max_delay_ms`; a time after it is predicted, and a track is absent once it was not
+        observed for `max_coast_ms`.
+
+        Args:
+            time_ns: The time asked for.
+            smoothed: Answer from exactly the observations up to time_ns + `lag_ms`: later, and
+                about a third more accurate. Such times are kept for `lag_ms` + `max_delay_ms`.
 
         Raises:
-            TimeOutOfRangeError: The time lies further back than `max_delay_ms`.
+            NotYetError: Smoothed, and the observations up to time_ns + `lag_ms` have not come.
+            TimeOutOfRangeError: The time is no longer kept.
         """
         time = _time_ns(time_ns)
+        if smoothed:
+            return Snapshot(time, *self._native.smoothed(time))
         return Snapshot(time, *self._native.snapshot(time))
 
     def predict(self, camera: SupportsIndex | str, time_ns: SupportsIndex) -> Prediction:
@@ -197,6 +260,24 @@ class Tracker:
             TimeOutOfRangeError: The time lies further back than `max_delay_ms`.
         """
         return Prediction(*self._native.predict(self._camera(camera), _time_ns(time_ns)))
+
+    def plan(self, budget: PlanBudget) -> Plan:
+        """Say whom to pose in which views of the next frame-set, and which cameras to search.
+
+        Give what was found back by `observe`, with `asked=plan.asked(camera)` for a camera in which
+        people were posed and without it for one that was searched: when each camera was last
+        searched is part of what the tracker knows. Planning changes nothing; equal observations and
+        budgets give equal plans.
+
+        Args:
+            budget: What may be spent, what asking costs, and the time that is planned for.
+
+        Raises:
+            InvalidInputError: The budget names a camera that is not in the rig, or gives costs for
+                another number of cameras.
+        """
+        native = budget._native(self.rig)
+        return Plan._of(self._native.plan(budget.time_ns, native))
 
     def assigned(
         self, camera: SupportsIndex | str, capture_time_ns: SupportsIndex
@@ -210,6 +291,37 @@ class Tracker:
             TimeOutOfRangeError: This frame was not observed, or is no longer kept.
         """
         return self._native.assigned(self._camera(camera), _time_ns(capture_time_ns))
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that the kernels run on: what `TrackerOptions.isa` came to."""
+        return self._native.isa()
+
+    def checkpoint(self) -> bytes:
+        """Give everything that later answers depend on, as bytes for `restore`.
+
+        They hold the options with `isa`, a version, a digest of the rig and a checksum; about
+        20 kB a person that is tracked, for the 200 ms of frames and the state before them.
+        """
+        return self._native.checkpoint()
+
+    @classmethod
+    def restore(cls, rig: Rig, checkpoint: bytes) -> Tracker:
+        """Continue from a checkpoint, to the same bits as if there had been no break.
+
+        Args:
+            rig: The rig that the checkpoint was made with.
+            checkpoint: What `checkpoint` gave.
+
+        Raises:
+            CheckpointError: It is damaged, or of another version, rig or instruction set.
+        """
+        native = _core.Tracker.restore(rig._native, bytes(checkpoint))
+        tracker = cls.__new__(cls)
+        tracker.rig = rig
+        tracker.options = TrackerOptions._of_native(native.options())
+        tracker._native = native
+        return tracker
 
     @property
     def stats(self) -> dict[str, int]:
@@ -247,6 +359,23 @@ class Tracker:
             if getattr(self.options, field.name) != field.default
         }
         return f"Tracker({self.rig!r}, {changed})"
+
+
+def _identities(asked: Iterable[SupportsIndex], camera: str) -> list[int]:
+    try:
+        ids = [operator.index(identity) for identity in asked]
+    except TypeError:
+        raise InvalidInputError(
+            f"asked is {asked!r}; give the identities that were looked for, or None for everybody",
+            camera=camera,
+        ) from None
+    if len(ids) > _MOST_ASKED or any(abs(identity) >= _LARGEST_TIME_NS for identity in ids):
+        raise InvalidInputError(
+            f"asked names {len(ids)} identities; give at most {_MOST_ASKED}, as snapshots name"
+            " them",
+            camera=camera,
+        )
+    return ids
 
 
 def _time_ns(time_ns: SupportsIndex) -> int:

@@ -14,6 +14,8 @@ from bench.sim import PRESETS, ArenaOptions, ObservationOptions, RingOptions
 from tipoff.errors import InvalidInputError
 
 _RING = RingOptions()
+PEERS = ("opencv", "aniposelib", "pose2sim")
+"""Who is measured beside the tracker; the first one's time is the yardstick."""
 
 
 @dataclass
@@ -128,8 +130,10 @@ class WorkloadConfig:
 class PeerConfig:
     """Group `peer`: who is measured beside Tipoff."""
 
-    name: str = "opencv"
-    """A module of bench/peers, or none."""
+    name: str = "all"
+    """For the table and the run folder."""
+    modules: list[str] = field(default_factory=lambda: list(PEERS))
+    """Modules of bench/peers; those that are not installed are left out, and it is said."""
 
 
 @dataclass
@@ -178,10 +182,15 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="bench_schema", node=BenchConfig)
     store.store(group="schema/rig", name="ring", node=RigConfig)
-    store.store(group="peer", name="opencv", node=PeerConfig)
-    store.store(group="peer", name="none", node=PeerConfig(name="none"))
+    store.store(group="peer", name="all", node=PeerConfig)
+    store.store(group="peer", name="none", node=PeerConfig(name="none", modules=[]))
+    for name in PEERS:
+        store.store(group="peer", name=name, node=PeerConfig(name=name, modules=[name]))
     for name, options in PRESETS.items():
         store.store(group="workload", name=name, node=_workload(name, options))
+    matrix = _workload("standard", PRESETS["standard"])
+    matrix.people = [2, 13, 26]
+    store.store(group="workload", name="matrix", node=matrix)
     for name in suite_names():
         module = importlib.import_module(f"bench.suites.{name}")
         store.store(group="schema/suite", name=name, node=module.Config)

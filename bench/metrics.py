@@ -20,12 +20,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from bench.arrays import Bools, Floats, Ints
+from bench.trust import Trust
 
 GATE_M = 0.5
-CHI2_95 = 7.814727903251179
-"""The 95 % quantile of chi-square with three degrees of freedom."""
-LIMB_JOINTS = np.array([7, 8, 9, 10, 13, 14, 15, 16])
-_LOG_2PI_3 = 3 * np.log(2 * np.pi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,64 +62,8 @@ class Metrics:
 
 
 @dataclass(slots=True)
-class _Trust:
-    """Sums over the errors that come with a covariance."""
-
-    tried: int = 0
-    definite: int = 0
-    inside: Counter[str] = field(default_factory=Counter)
-    seen: Counter[str] = field(default_factory=Counter)
-    density: float = 0.0
-    scatter: Floats = field(default_factory=lambda: np.zeros((3, 3)))
-
-    def add(
-        self, error: Floats, covariance: Floats, views: NDArray[np.integer[Any]], known: Bools
-    ) -> None:
-        """Errors (M, J, 3) with covariances (M, J, 3, 3), where known (M, J)."""
-        limb = np.zeros(known.shape, dtype=bool)
-        limb[:, LIMB_JOINTS[known.shape[1] > LIMB_JOINTS]] = True
-        e, c, v, of_limb = error[known], covariance[known], views[known], limb[known]
-        self.tried += len(e)
-        positive = np.asarray(np.isfinite(c).all(axis=(1, 2)))
-        positive[positive] = np.linalg.eigvalsh(c[positive])[:, 0] > 0
-        self.definite += int(positive.sum())
-        e, c, v, of_limb = e[positive], c[positive], v[positive], of_limb[positive]
-        if not len(e):
-            return
-        squared = (e * np.linalg.solve(c, e[..., None])[..., 0]).sum(axis=1)
-        self.density += float(-0.5 * (squared + np.linalg.slogdet(c)[1] + _LOG_2PI_3).sum())
-        self.scatter += e.T @ e
-        groups = {"all": np.ones(len(e), bool), "trunk": ~of_limb, "limbs": of_limb}
-        groups |= {"0-1 views": (v >= 0) & (v < 2), "2 views": v == 2}
-        groups |= {"3-4 views": (v == 3) | (v == 4), "5+ views": v >= 5}
-        for name, chosen in groups.items():
-            self.seen[name] += int(chosen.sum())
-            self.inside[name] += int((squared[chosen] <= CHI2_95).sum())
-
-    def coverage(self) -> float:
-        """Share of all errors inside their ellipsoid."""
-        return _ratio(self.inside["all"], self.seen["all"])
-
-    def coverage_by(self) -> dict[str, float]:
-        """The same by group, where a group has any."""
-        names = [name for name in self.seen if name != "all" and self.seen[name]]
-        return {name: _ratio(self.inside[name], self.seen[name]) for name in names}
-
-    def log_likelihood(self) -> float:
-        """Mean log-density per joint."""
-        return _ratio(self.density, self.seen["all"])
-
-    def gain(self) -> float:
-        """Over the constant covariance that suits these very errors best."""
-        if self.seen["all"] < 10:
-            return float("nan")
-        determinant = float(np.linalg.slogdet(self.scatter / self.seen["all"])[1])
-        return float(self.log_likelihood() + 0.5 * (3 + determinant + _LOG_2PI_3))
-
-
-@dataclass(slots=True)
 class Score:
-    """Adds snapshots up; memory grows only by one float a joint."""
+    """Adds snapshots up; memory grows only by some ten bytes a joint."""
 
     gate_m: float = GATE_M
     """Largest mean joint distance of a match."""
@@ -140,7 +81,8 @@ class Score:
     _overlap: Counter[tuple[int, int]] = field(default_factory=Counter)
     _person_frames: Counter[int] = field(default_factory=Counter)
     _track_frames: Counter[int] = field(default_factory=Counter)
-    _trust: _Trust = field(default_factory=_Trust)
+    trust: Trust = field(default_factory=Trust)
+    """What the covariances of matched people are worth."""
 
     def add(
         self,
@@ -172,7 +114,7 @@ class Score:
         self._errors.append(distance[person, track][known].astype(np.float32))
         if covariance_m2 is not None:
             count = np.full(known.shape, -1) if views is None else views[track]
-            self._trust.add(error[person, track], covariance_m2[track], count, known)
+            self.trust.add(error[person, track], covariance_m2[track], count, known)
 
     def _count(self, mean: Floats, given: Bools) -> None:
         people, tracks = mean.shape
@@ -220,11 +162,11 @@ class Score:
             mota=1 - _ratio(faults, self._people),
             idf1=self._idf1(),
             ids=len(self._track_frames),
-            coverage=self._trust.coverage(),
-            coverage_by=self._trust.coverage_by(),
-            log_likelihood=self._trust.log_likelihood(),
-            log_likelihood_gain=self._trust.gain(),
-            definite=_ratio(self._trust.definite, self._trust.tried),
+            coverage=self.trust.coverage(),
+            coverage_by=self.trust.coverage_by(),
+            log_likelihood=self.trust.log_likelihood(),
+            log_likelihood_gain=self.trust.gain(),
+            definite=self.trust.definite(),
         )
 
     def _idf1(self) -> float:

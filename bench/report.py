@@ -64,10 +64,14 @@ class Report:
         self.tables.append(Table(title, columns))
         return self.tables[-1]
 
-    def target(self, name: str, value: float, least: float) -> None:
+    def target(
+        self, name: str, value: float, least: float = -math.inf, most: float = math.inf
+    ) -> None:
         """Note a target that `value` does not reach."""
         if not value >= least:
             self.missed.append(f"{name} is {value:.2f}, the target is at least {least:g}")
+        elif not value <= most:
+            self.missed.append(f"{name} is {value:.2f}, the target is at most {most:g}")
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:

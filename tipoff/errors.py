@@ -10,7 +10,9 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     │   │   ├── CalibrationFileError       INVALID_ARGUMENT    exit 2   accel
     │   │   │   └── UnsupportedCameraError INVALID_ARGUMENT    exit 2   accel
     │   │   └── AlignmentError             INVALID_ARGUMENT    exit 2   accel
+    │   ├── CheckpointError                INVALID_ARGUMENT    exit 2   accel
     │   ├── TimeOutOfRangeError            OUT_OF_RANGE        exit 2
+    │   │   └── NotYetError                OUT_OF_RANGE        exit 2   retry, accel
     │   ├── VideoError                     INVALID_ARGUMENT    exit 2   edge_node
     │   ├── CameraMatchError               INVALID_ARGUMENT    exit 2   edge_node
     │   ├── FrameSizeError                 INVALID_ARGUMENT    exit 2   edge_node

@@ -7,10 +7,15 @@
 #include <pybind11/pybind11.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
 #include "core/camera.hpp"
+
+namespace tipoff {
+class Tracker;
+}
 
 namespace tipoff::bindings {
 
@@ -31,6 +36,9 @@ void require_shape(const Array<T>& array, std::initializer_list<pybind11::ssize_
   }
   if (!fits) throw std::invalid_argument(std::string(name) + " has the wrong shape");
 }
+
+// What `Tracker.plan` of accel._core does with its arguments.
+pybind11::tuple plan(Tracker& tracker, std::int64_t time_ns, const pybind11::dict& budget);
 
 void bind_rig(pybind11::module_& m);
 void bind_triangulate(pybind11::module_& m);

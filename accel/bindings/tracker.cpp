@@ -1,6 +1,7 @@
 #include "core/tracker.hpp"
 
 #include <memory>
+#include <optional>
 
 #include <pybind11/stl.h>
 
@@ -10,6 +11,10 @@ namespace py = pybind11;
 
 namespace tipoff::bindings {
 namespace {
+
+// Times at or beyond this are refused, ns; detections in one call beyond this are looked at again.
+constexpr long long kTimeLimit = 1LL << 62;
+constexpr py::ssize_t kMaxRows = 1 << 20;
 
 SkeletonSpec skeleton_of(const py::dict& d) {
   SkeletonSpec spec;
@@ -30,11 +35,14 @@ std::unique_ptr<Tracker> make_tracker(const Rig& rig, const py::dict& d) {
   options.max_std_m = d["max_std_m"].cast<double>();
   options.sigma_px = d["sigma_px"].cast<double>();
   options.certain_views = d["certain_views"].cast<int>();
+  options.lag_ns = d["lag_ns"].cast<std::int64_t>();
+  options.isa = d["isa"].cast<std::string>();
+  options.label = d["label"].cast<std::string>();
   return std::make_unique<Tracker>(rig, std::move(options));
 }
 
 bool observe(Tracker& tracker, int camera, std::int64_t time_ns, const Array<float>& keypoints,
-             const Array<float>& evidence) {
+             const Array<float>& evidence, const std::optional<std::vector<std::int64_t>>& asked) {
   require_shape(keypoints, {-1, -1, 3}, "keypoints");
   require_shape(evidence, {keypoints.shape(0), -1}, "evidence");
   Observation o;
@@ -45,8 +53,43 @@ bool observe(Tracker& tracker, int camera, std::int64_t time_ns, const Array<flo
   o.keypoints = keypoints.data();
   o.roster = static_cast<int>(evidence.shape(1));
   o.evidence = o.roster > 0 ? evidence.data() : nullptr;
+  o.searched = !asked.has_value();
+  if (asked) o.asked = *asked;
   const py::gil_scoped_release release;
   return tracker.observe(o);
+}
+
+// The common call without detours: exact integers and a float32 array that fits. None where
+// anything else was given, for the Python side to sort out.
+py::object observe_plain(Tracker& tracker, py::handle camera, py::handle time_ns,
+                         py::handle keypoints) {
+  if (!PyLong_CheckExact(camera.ptr()) || !PyLong_CheckExact(time_ns.ptr()) ||
+      !py::isinstance<Array<float>>(keypoints)) {
+    return py::none();
+  }
+  const auto points = py::reinterpret_borrow<Array<float>>(keypoints);
+  int overflow = 0;
+  const long long time = PyLong_AsLongLongAndOverflow(time_ns.ptr(), &overflow);
+  const int joints = tracker.options().skeleton.joints;
+  if (overflow != 0 || time >= kTimeLimit || time <= -kTimeLimit || points.ndim() != 3 ||
+      points.shape(1) != joints || points.shape(2) != 3 || points.shape(0) > kMaxRows) {
+    return py::none();
+  }
+  const long long index = PyLong_AsLongLongAndOverflow(camera.ptr(), &overflow);
+  if (overflow != 0 || index < 0 || index >= tracker.cameras()) return py::none();
+  const Observation o{static_cast<int>(index),
+                      time,
+                      static_cast<int>(points.shape(0)),
+                      joints,
+                      points.data(),
+                      0,
+                      nullptr};
+  bool accepted = false;
+  {
+    const py::gil_scoped_release release;
+    accepted = tracker.observe(o);
+  }
+  return py::bool_(accepted);
 }
 
 template <typename T, typename From>
@@ -102,9 +145,12 @@ py::dict stats(Tracker& tracker) {
   out["accepted"] = s.accepted;
   out["refused_late"] = s.refused_late;
   out["refused_twice"] = s.refused_twice;
+  out["held_ahead"] = s.held_ahead;
   out["dropped_detections"] = s.dropped_detections;
   out["missing_keypoints"] = s.missing_keypoints;
   out["replayed"] = s.replayed;
+  out["state_bytes"] = s.state_bytes;
+  out["kept_states"] = s.kept_states;
   out["births"] = s.steps.births;
   out["deaths"] = s.steps.deaths;
   out["assigned"] = s.steps.assigned;
@@ -114,6 +160,33 @@ py::dict stats(Tracker& tracker) {
   return out;
 }
 
+// What `make_tracker` takes, as the tracker holds it.
+py::dict options_of(const Tracker& tracker) {
+  const TrackerOptions& o = tracker.options();
+  py::dict skeleton;
+  skeleton["joints"] = o.skeleton.joints;
+  skeleton["limbs"] = o.skeleton.limbs;
+  skeleton["mirror"] = o.skeleton.mirror;
+  skeleton["trunk"] = o.skeleton.trunk;
+  skeleton["parents"] = o.skeleton.parents;
+  py::dict out;
+  out["skeleton"] = skeleton;
+  out["max_delay_ns"] = o.max_delay_ns;
+  out["max_coast_ns"] = o.max_coast_ns;
+  out["max_lost_ns"] = o.max_lost_ns;
+  out["max_std_m"] = o.max_std_m;
+  out["sigma_px"] = o.sigma_px;
+  out["certain_views"] = o.certain_views;
+  out["lag_ns"] = o.lag_ns;
+  out["isa"] = o.isa;
+  out["label"] = o.label;
+  return out;
+}
+
+py::object error_type(const char* name) {
+  return py::module_::import("accel.errors").attr(name);
+}
+
 }  // namespace
 
 void bind_tracker(py::module_& m) {
@@ -121,18 +194,29 @@ void bind_tracker(py::module_& m) {
     try {
       if (error) std::rethrow_exception(error);
     } catch (const TimeOutOfRange& e) {
-      const py::object type = py::module_::import("accel.errors").attr("TimeOutOfRangeError");
-      py::set_error(type, e.what());
+      py::set_error(error_type("TimeOutOfRangeError"), e.what());
+    } catch (const NotYet& e) {
+      py::set_error(error_type("NotYetError"), e.what());
+    } catch (const BadCheckpoint& e) {
+      py::set_error(error_type("CheckpointError"), e.what());
     }
   });
   py::class_<Tracker>(m, "Tracker")
       .def(py::init(&make_tracker), py::arg("rig"), py::arg("options"))
       .def("observe", &observe, py::arg("camera"), py::arg("time_ns"),
-           py::arg("keypoints").noconvert(), py::arg("evidence").noconvert())
+           py::arg("keypoints").noconvert(), py::arg("evidence").noconvert(), py::arg("asked"))
+      .def("observe_plain", &observe_plain, py::arg("camera"), py::arg("time_ns"),
+           py::arg("keypoints"))
       .def(
           "snapshot",
           [](Tracker& t, std::int64_t time_ns) {
             return to_tuple(released([&] { return t.snapshot(time_ns); }));
+          },
+          py::arg("time_ns"))
+      .def(
+          "smoothed",
+          [](Tracker& t, std::int64_t time_ns) {
+            return to_tuple(released([&] { return t.smoothed(time_ns); }));
           },
           py::arg("time_ns"))
       .def(
@@ -148,7 +232,24 @@ void bind_tracker(py::module_& m) {
             return copy_of<std::int64_t>(ids, {static_cast<py::ssize_t>(ids.size())});
           },
           py::arg("camera"), py::arg("time_ns"))
-      .def("stats", &stats);
+      .def("plan", &plan, py::arg("time_ns"), py::arg("budget"))
+      .def("stats", &stats)
+      .def("isa", [](const Tracker& t) { return std::string(t.isa()); })
+      .def("checkpoint",
+           [](Tracker& t) {
+             const auto bytes = released([&] { return t.checkpoint(); });
+             return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+           })
+      .def_static(
+          "restore",
+          [](const Rig& rig, const py::bytes& bytes) {
+            const std::string_view view = bytes;
+            const auto* data = reinterpret_cast<const std::uint8_t*>(view.data());
+            return released([&] { return Tracker::restore(rig, data, view.size()); });
+          },
+          py::arg("rig"), py::arg("checkpoint"))
+      .def("options", &options_of);
+  m.def("instruction_sets", &instruction_sets);
 }
 
 }  // namespace tipoff::bindings

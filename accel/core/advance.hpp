@@ -3,16 +3,31 @@
 
 #include <vector>
 
+#include "associate.hpp"
+#include "birth.hpp"
+#include "motion.hpp"
+#include "setup.hpp"
 #include "state.hpp"
+#include "update.hpp"
 
 namespace tipoff {
 
 // Frames this close in time are solved together, each at its own time.
 inline constexpr std::int64_t kGroupWindow_ns = 4'000'000;
 
-// Moves `state` on to the time of the last frame and works all frames in. `frames` are ordered by
-// time and camera, at most one a camera; `assigned` receives one entry a frame.
-void advance(State& state, const Rig& rig, const TrackerOptions& options,
-             const std::vector<FramePtr>& frames, std::vector<Assigned>& assigned);
+// Rooms for `advance`; what they hold between calls does not matter.
+struct Workspace {
+  std::vector<FrameWork> frames;
+  MotionScratch motion;
+  MatchScratch match;
+  UpdateScratch update;
+  BirthScratch birth;
+};
+
+// Gives the state after all `frames`, from the one before them. `frames` are ordered by time and
+// camera, at most one a camera; `assigned` receives one entry a frame.
+void advance(const State& before, State& after, const Setup& setup,
+             const std::vector<FramePtr>& frames, std::vector<Assigned>& assigned,
+             Workspace& workspace);
 
 }  // namespace tipoff

@@ -7,8 +7,6 @@
 namespace tipoff {
 namespace {
 
-// Squared misfit, in variances, at which a joint counts half.
-constexpr double kHalfMisfit = 9.0;
 // Part of a person's size in pixels that no detector is better than.
 constexpr double kModelError = 0.015;
 // Part of a person's size from which an uncertain joint says little about who it is.
@@ -17,19 +15,15 @@ constexpr double kVague = 0.1;
 constexpr double kVaguePenalty = 0.25;
 // A swapped detection must fit this much better than it does as it is.
 constexpr double kFlipMargin = 0.15;
-// A detection that fits worse than this fits no better mirrored.
-constexpr double kHopeless = 0.95;
-// How far boxes may lie apart, in sizes, before nobody looks closer.
-constexpr double kReach = 0.5;
+// Whoever is mirrored stands where he is expected: the mean offset in sizes at most.
+constexpr double kFlipOffset = 0.12;
+// How far boxes may lie apart, in sizes and in standard deviations, before nobody looks closer.
+constexpr double kReach = 0.15;
+constexpr double kReachStds = 3.0;
+constexpr double kReachLeast_px = 10.0;
 // Half the width of a limb, m, and how much nearer an occluder must be.
 constexpr double kBodyRadius_m = 0.14;
 constexpr double kInFront_m = 0.3;
-
-double variance_px2(const Projection& image, const JointFilter& filter) {
-  const Vec3 pu = filter.pp * image.du;
-  const Vec3 pv = filter.pp * image.dv;
-  return 0.5 * (dot(image.du, pu) + dot(image.dv, pv));
-}
 
 double segment_distance2(Vec2 p, Vec2 a, Vec2 b) {
   const Vec2 ab = b - a;
@@ -39,201 +33,279 @@ double segment_distance2(Vec2 p, Vec2 a, Vec2 b) {
   return dot(d, d);
 }
 
-bool reachable(const TrackImage& image, const Detection& d) {
-  const double reach = kReach * std::max(image.size_px(), d.size_px()) + 40.0;
-  return d.x0 < image.x1 + reach && d.x1 > image.x0 - reach && d.y0 < image.y1 + reach &&
-         d.y1 > image.y0 - reach;
-}
-
 class Matcher {
  public:
-  Matcher(const State& state, const TrackerOptions& options, const Frame& frame,
-          const std::vector<TrackImage>& images)
-      : state_(state), options_(options), frame_(frame), images_(images) {
-    const std::size_t n = frame.detections.size();
-    out_.track_of.assign(n, -1);
-    out_.flipped.assign(n, 0);
-    out_.explained.assign(n, 0);
-  }
+  Matcher(const State& state, const Setup& setup, FrameWork& work, MatchScratch& scratch)
+      : state_(state), setup_(setup), work_(work), frame_(*work.frame), scratch_(scratch) {}
 
-  Match run() {
-    costs_.resize(state_.tracks.size() * frame_.detections.size());
-    flips_.assign(costs_.size(), 0);
-    for (std::size_t k = 0; k < state_.tracks.size(); ++k) fill_row(k);
+  void run() {
+    const std::size_t detections = frame_.detections.size();
+    work_.track_of.assign(detections, -1);
+    work_.flipped.assign(detections, 0);
+    work_.explained.assign(detections, 0);
+    work_.detection_of.assign(state_.tracks.size(), -1);
+    scratch_.edges.clear();
+    bool tentative = false;
+    for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
+      const Track& track = state_.tracks[k];
+      tentative = tentative || !track.confirmed();
+      if (takes_part(track)) find_edges(k);
+    }
     stage(true);
-    stage(false);
-    mark_explained();
-    return std::move(out_);
+    if (tentative) stage(false);
+    for (const MatchScratch::Edge& edge : scratch_.edges) {
+      const auto n = static_cast<std::size_t>(edge.detection);
+      if (work_.track_of[n] < 0) work_.explained[n] = 1;
+    }
   }
 
  private:
-  std::size_t at(std::size_t k, std::size_t n) const { return k * frame_.detections.size() + n; }
-
-  bool takes_part(const Track& track, bool confirmed) const {
-    if (track.confirmed() != confirmed) return false;
-    return !confirmed || frame_.time_ns - track.seen_ns <= options_.max_coast_ns;
+  bool takes_part(const Track& track) const {
+    return !track.confirmed() || frame_.time_ns - track.seen_ns <= setup_.options.max_coast_ns;
   }
 
-  void fill_row(std::size_t k) {
-    const TrackImage& image = images_[k];
-    const bool lost = !takes_part(state_.tracks[k], state_.tracks[k].confirmed());
+  void find_edges(std::size_t k) {
+    const ImageBox& box = work_.boxes[k];
+    if (box.valid == 0) return;
+    const double size = box.size_px();
+    const double own = kReachStds * std::sqrt(box.variance_px2) + kReachLeast_px;
+    scratch_.near.resize(frame_.boxes.stride());
+    ReachArgs args{};
+    args.boxes = frame_.boxes.data();
+    args.stride = static_cast<long>(frame_.boxes.stride());
+    args.lanes = args.stride;
+    args.x0 = box.x0;
+    args.y0 = box.y0;
+    args.x1 = box.x1;
+    args.y1 = box.y1;
+    args.size = size;
+    args.reach = own;
+    args.part = kReach;
+    args.near = scratch_.near.data();
+    setup_.kernels->reach(args);
     for (std::size_t n = 0; n < frame_.detections.size(); ++n) {
-      double& cost = costs_[at(k, n)];
-      cost = kForbidden;
-      if (lost || image.valid == 0 || !reachable(image, frame_.detections[n])) continue;
-      cost = fit(image, n, nullptr);
-      if (cost > kFlipMargin && cost < kHopeless) {
-        const double swapped = fit(image, n, &options_.skeleton.mirror);
+      if (scratch_.near[n] == 0) continue;
+      const Detection& d = frame_.detections[n];
+      const double least = std::max(std::min(size, d.size_px), 1.0);
+      const double* keypoints = frame_.keypoints.data() + frame_.lane(n);
+      const auto stride = frame_.keypoints.stride();
+      Misfit fit{};
+      double cost = cost_of(k, keypoints, stride, work_.noise.row(0) + frame_.lane(n), least, fit);
+      bool flipped = false;
+      if (cost > kFlipMargin && cost < kForbidden && near(fit, least, box)) {
+        const double swapped = mirrored_cost(k, n, least);
         if (swapped + kFlipMargin < cost) {
           cost = swapped + 0.5 * kFlipMargin;
-          flips_[at(k, n)] = 1;
+          flipped = true;
         }
       }
-      if (cost >= kMisfitGate) cost = kForbidden;
+      if (cost < kMisfitGate) {
+        scratch_.edges.push_back({static_cast<int>(k), static_cast<int>(n), cost, flipped});
+      }
     }
   }
 
-  double fit(const TrackImage& image, std::size_t n, const std::vector<int>* mirror) const {
-    return misfit(image, frame_.detections[n], frame_.of(n), frame_.joints, state_.noise,
-                  frame_.camera, mirror);
+  static bool near(const Misfit& fit, double size, const ImageBox& box) {
+    const double u = fit.mean_u / fit.common;
+    const double v = fit.mean_v / fit.common;
+    const double limit = kFlipOffset * size + kReachStds * std::sqrt(box.variance_px2);
+    return u * u + v * v < limit * limit;
   }
 
-  // One assignment over the tracks of one kind and the detections still free.
+  // How badly a detection fits, 0 (perfect) to 1: a bounded cost a joint, so that a few wrong ones
+  // cannot outvote the rest; joints of which the track itself is unsure count less.
+  double cost_of(std::size_t k, const double* keypoints, std::size_t stride, const double* noise,
+                 double size, Misfit& fit) const {
+    MisfitArgs args{};
+    const std::size_t lane = k * setup_.joints;
+    args.u = work_.image.row(kU) + lane;
+    args.v = work_.image.row(kVpx) + lane;
+    args.depth = work_.image.row(kDepth) + lane;
+    args.variance = work_.image.row(kImageVar) + lane;
+    args.zu = keypoints;
+    args.zv = keypoints + stride;
+    args.noise = noise;
+    args.blocks = static_cast<long>(frame_.lanes() / kBlock);
+    args.floor = kModelError * kModelError * size * size;
+    args.vague = kVague * kVague * size * size;
+    setup_.kernels->misfit(args, fit);
+    const double least = static_cast<double>(std::min(3, frame_.joints));
+    if (fit.common < least || !(fit.total > 0.0)) return kForbidden;
+    return fit.sum / fit.total + kVaguePenalty * (1.0 - fit.total / fit.common);
+  }
+
+  double mirrored_cost(std::size_t k, std::size_t n, double size) {
+    const std::size_t lanes = frame_.lanes();
+    scratch_.mirrored.clear(lanes);
+    const std::size_t first = frame_.lane(n);
+    for (std::size_t j = 0; j < setup_.joints; ++j) {
+      const std::size_t from = first + static_cast<std::size_t>(setup_.options.skeleton.mirror[j]);
+      scratch_.mirrored.at(0, j) = frame_.keypoints.at(0, from);
+      scratch_.mirrored.at(1, j) = frame_.keypoints.at(1, from);
+      scratch_.mirrored.at(2, j) = work_.noise.at(0, from);
+    }
+    Misfit fit{};
+    return cost_of(k, scratch_.mirrored.data(), scratch_.mirrored.stride(),
+                   scratch_.mirrored.row(2), size, fit);
+  }
+
+  bool open(const MatchScratch::Edge& edge, bool confirmed) const {
+    return state_.tracks[static_cast<std::size_t>(edge.track)].confirmed() == confirmed &&
+           work_.track_of[static_cast<std::size_t>(edge.detection)] < 0;
+  }
+
+  // One assignment over the tracks of one kind and the detections still free. Pairs that have no
+  // rival are taken as they are; the rest is solved together.
   void stage(bool confirmed) {
-    rows_.clear();
-    columns_.clear();
-    for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
-      if (takes_part(state_.tracks[k], confirmed)) rows_.push_back(k);
+    scratch_.by_track.assign(state_.tracks.size(), 0);
+    scratch_.by_detection.assign(frame_.detections.size(), 0);
+    for (const MatchScratch::Edge& edge : scratch_.edges) {
+      if (!open(edge, confirmed)) continue;
+      ++scratch_.by_track[static_cast<std::size_t>(edge.track)];
+      ++scratch_.by_detection[static_cast<std::size_t>(edge.detection)];
     }
-    for (std::size_t n = 0; n < frame_.detections.size(); ++n) {
-      if (out_.track_of[n] < 0) columns_.push_back(n);
-    }
-    if (rows_.empty() || columns_.empty()) return;
-    table_.resize(rows_.size() * columns_.size());
-    for (std::size_t r = 0; r < rows_.size(); ++r) {
-      for (std::size_t c = 0; c < columns_.size(); ++c) {
-        table_[r * columns_.size() + c] = costs_[at(rows_[r], columns_[c])];
+    bool contested = false;
+    for (const MatchScratch::Edge& edge : scratch_.edges) {
+      if (!open(edge, confirmed)) continue;
+      if (scratch_.by_track[static_cast<std::size_t>(edge.track)] == 1 &&
+          scratch_.by_detection[static_cast<std::size_t>(edge.detection)] == 1) {
+        take(edge);
+      } else {
+        contested = true;
       }
     }
-    assign(table_, static_cast<int>(rows_.size()), static_cast<int>(columns_.size()), kMisfitGate,
-           column_of_);
-    for (std::size_t r = 0; r < rows_.size(); ++r) {
-      if (column_of_[r] < 0) continue;
-      const std::size_t n = columns_[static_cast<std::size_t>(column_of_[r])];
-      out_.track_of[n] = static_cast<int>(rows_[r]);
-      out_.flipped[n] = flips_[at(rows_[r], n)];
-    }
+    if (contested) solve_contested(confirmed);
   }
 
-  void mark_explained() {
-    for (std::size_t n = 0; n < frame_.detections.size(); ++n) {
-      if (out_.track_of[n] >= 0) continue;
-      for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
-        if (costs_[at(k, n)] < kMisfitGate) out_.explained[n] = 1;
+  void take(const MatchScratch::Edge& edge) {
+    const auto n = static_cast<std::size_t>(edge.detection);
+    work_.track_of[n] = edge.track;
+    work_.flipped[n] = edge.flipped;
+    work_.detection_of[static_cast<std::size_t>(edge.track)] = edge.detection;
+  }
+
+  void solve_contested(bool confirmed) {
+    std::vector<int>& rows = scratch_.rows;
+    std::vector<int>& columns = scratch_.columns;
+    rows.clear();
+    columns.clear();
+    // Places in the table, by track and detection.
+    scratch_.by_track.assign(state_.tracks.size(), -1);
+    scratch_.by_detection.assign(frame_.detections.size(), -1);
+    for (const MatchScratch::Edge& edge : scratch_.edges) {
+      if (!open(edge, confirmed)) continue;
+      int& row = scratch_.by_track[static_cast<std::size_t>(edge.track)];
+      int& column = scratch_.by_detection[static_cast<std::size_t>(edge.detection)];
+      if (row < 0) {
+        row = static_cast<int>(rows.size());
+        rows.push_back(edge.track);
       }
+      if (column < 0) {
+        column = static_cast<int>(columns.size());
+        columns.push_back(edge.detection);
+      }
+    }
+    scratch_.table.assign(rows.size() * columns.size(), kForbidden);
+    const auto at = [&](const MatchScratch::Edge& edge) {
+      return static_cast<std::size_t>(scratch_.by_track[static_cast<std::size_t>(edge.track)]) *
+                 columns.size() +
+             static_cast<std::size_t>(
+                 scratch_.by_detection[static_cast<std::size_t>(edge.detection)]);
+    };
+    for (const MatchScratch::Edge& edge : scratch_.edges) {
+      if (open(edge, confirmed)) scratch_.table[at(edge)] = edge.cost;
+    }
+    assign(scratch_.table, static_cast<int>(rows.size()), static_cast<int>(columns.size()),
+           kMisfitGate, scratch_.column_of);
+    for (const MatchScratch::Edge& edge : scratch_.edges) {
+      if (!open(edge, confirmed)) continue;
+      const auto row =
+          static_cast<std::size_t>(scratch_.by_track[static_cast<std::size_t>(edge.track)]);
+      const int column = scratch_.by_detection[static_cast<std::size_t>(edge.detection)];
+      if (scratch_.column_of[row] == column) take(edge);
     }
   }
 
   const State& state_;
-  const TrackerOptions& options_;
+  const Setup& setup_;
+  FrameWork& work_;
   const Frame& frame_;
-  const std::vector<TrackImage>& images_;
-  Match out_;
-  std::vector<double> costs_;
-  std::vector<char> flips_;
-  std::vector<std::size_t> rows_;
-  std::vector<std::size_t> columns_;
-  std::vector<double> table_;
-  std::vector<int> column_of_;
+  MatchScratch& scratch_;
 };
 
 }  // namespace
 
-void image_of(const Track& track, const Camera& camera, double offset_s, TrackImage& out) {
-  const std::size_t joints = track.joints.size();
-  out.points.assign(joints, {});
-  out.valid = 0;
-  out.inside = 0;
-  out.x0 = out.y0 = 1e30;
-  out.x1 = out.y1 = -1e30;
-  out.depth = 0.0;
-  for (std::size_t j = 0; j < joints; ++j) {
-    const JointFilter& filter = track.joints[j].filter;
-    TrackImage::Point& point = out.points[j];
-    Projection image;
-    if (!project(camera, filter.p + offset_s * filter.v, image)) continue;
-    if (camera.readout_ns != 0) {
-      const double dt = offset_s + 1e-9 * static_cast<double>(row_delay_ns(camera, image.uv.y));
-      if (!project(camera, filter.p + dt * filter.v, image)) continue;
-    }
-    point.valid = true;
-    point.uv = image.uv;
-    point.depth = image.depth;
-    point.variance_px2 = variance_px2(image, filter);
-    point.inside = image.uv.x >= 0.0 && image.uv.x < camera.width && image.uv.y >= 0.0 &&
-                   image.uv.y < camera.height;
-    ++out.valid;
-    if (point.inside) ++out.inside;
-    out.x0 = std::min(out.x0, image.uv.x);
-    out.y0 = std::min(out.y0, image.uv.y);
-    out.x1 = std::max(out.x1, image.uv.x);
-    out.y1 = std::max(out.y1, image.uv.y);
-    out.depth += image.depth;
+void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, int camera,
+                 double offset_s, Lanes& image, std::vector<ImageBox>& boxes) {
+  const std::size_t lanes = tracks * setup.joints;
+  image.reserve(lanes + kBlock * ((setup.joints + kBlock - 1) / kBlock));
+  ProjectArgs args{};
+  args.lens = &setup.lenses[static_cast<std::size_t>(camera)];
+  args.state = joints.data();
+  args.stride = static_cast<long>(joints.stride());
+  args.lanes = static_cast<long>(padded(lanes));
+  args.offset_s = offset_s;
+  args.image = image.data();
+  args.image_stride = static_cast<long>(image.stride());
+  setup.kernels->project(args);
+  const Camera& model = setup.rig.cameras[static_cast<std::size_t>(camera)];
+  const double* u = image.row(kU);
+  const double* v = image.row(kVpx);
+  const double* depth = image.row(kDepth);
+  const double* variance = image.row(kImageVar);
+  boxes.resize(tracks);
+  for (std::size_t k = 0; k < tracks; ++k) {
+    const std::size_t lane = k * setup.joints;
+    BoxArgs box_args{};
+    box_args.u = u + lane;
+    box_args.v = v + lane;
+    box_args.depth = depth + lane;
+    box_args.variance = variance + lane;
+    box_args.joints = static_cast<long>(setup.joints);
+    box_args.width = model.width;
+    box_args.height = model.height;
+    Boxed found{};
+    setup.kernels->box(box_args, found);
+    ImageBox& box = boxes[k];
+    box.valid = static_cast<int>(found.valid);
+    box.inside = static_cast<int>(found.inside);
+    box.x0 = found.x0;
+    box.y0 = found.y0;
+    box.x1 = found.x1;
+    box.y1 = found.y1;
+    box.depth = found.valid > 0.0 ? found.depth / found.valid : 0.0;
+    box.variance_px2 = found.valid > 0.0 ? found.variance / found.valid : 0.0;
   }
-  if (out.valid > 0) out.depth /= out.valid;
 }
 
-bool hidden(const std::vector<TrackImage>& images, const SkeletonSpec& skeleton,
-            const Camera& camera, std::size_t k, std::size_t j) {
-  const TrackImage::Point& point = images[k].points[j];
-  for (std::size_t other = 0; other < images.size(); ++other) {
-    const TrackImage& front = images[other];
-    if (other == k || front.valid == 0 || front.depth + kInFront_m > point.depth) continue;
-    const double radius = kBodyRadius_m * camera.k.fy / front.depth;
-    if (point.uv.x < front.x0 - radius || point.uv.x > front.x1 + radius ||
-        point.uv.y < front.y0 - radius || point.uv.y > front.y1 + radius) {
+bool hidden(const Lanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
+            std::size_t k, std::size_t j) {
+  const std::size_t lane = k * setup.joints + j;
+  const Vec2 at{image.at(kU, lane), image.at(kVpx, lane)};
+  const double depth = image.at(kDepth, lane);
+  const double fy = setup.lenses[static_cast<std::size_t>(camera)].fy;
+  for (std::size_t other = 0; other < boxes.size(); ++other) {
+    const ImageBox& front = boxes[other];
+    if (other == k || front.valid == 0 || front.depth + kInFront_m > depth) continue;
+    const double radius = kBodyRadius_m * fy / front.depth;
+    if (at.x < front.x0 - radius || at.x > front.x1 + radius || at.y < front.y0 - radius ||
+        at.y > front.y1 + radius) {
       continue;
     }
-    for (const auto& [a, b] : skeleton.limbs) {
-      const auto& pa = front.points[static_cast<std::size_t>(a)];
-      const auto& pb = front.points[static_cast<std::size_t>(b)];
-      if (pa.valid && pb.valid && segment_distance2(point.uv, pa.uv, pb.uv) < radius * radius) {
-        return true;
-      }
+    for (const auto& [a, b] : setup.options.skeleton.limbs) {
+      const std::size_t la = other * setup.joints + static_cast<std::size_t>(a);
+      const std::size_t lb = other * setup.joints + static_cast<std::size_t>(b);
+      if (!(image.at(kDepth, la) > 0.0) || !(image.at(kDepth, lb) > 0.0)) continue;
+      const Vec2 pa{image.at(kU, la), image.at(kVpx, la)};
+      const Vec2 pb{image.at(kU, lb), image.at(kVpx, lb)};
+      if (segment_distance2(at, pa, pb) < radius * radius) return true;
     }
   }
   return false;
 }
 
-double misfit(const TrackImage& image, const Detection& detection, const Keypoint* keypoints,
-              int joints, const NoiseModel& noise, int camera, const std::vector<int>* mirror) {
-  const double size = std::max(std::min(image.size_px(), detection.size_px()), 1.0);
-  const double floor = kModelError * kModelError * size * size;
-  const double vague = kVague * kVague * size * size;
-  double sum = 0.0;
-  double total = 0.0;
-  int common = 0;
-  for (int j = 0; j < joints; ++j) {
-    const int source = mirror == nullptr ? j : (*mirror)[static_cast<std::size_t>(j)];
-    const Keypoint& keypoint = keypoints[source];
-    const TrackImage::Point& point = image.points[static_cast<std::size_t>(j)];
-    if (keypoint.confidence <= 0.0 || !point.valid) continue;
-    const Vec2 e = keypoint.uv - point.uv;
-    const double variance =
-        noise.variance_px2(camera, keypoint.confidence) + point.variance_px2 + floor;
-    const double r2 = dot(e, e) / (2.0 * variance);
-    const double weight = 1.0 / (1.0 + point.variance_px2 / vague);
-    sum += weight * r2 / (r2 + kHalfMisfit);
-    total += weight;
-    ++common;
-  }
-  if (common < std::min(3, joints) || !(total > 0.0)) return kForbidden;
-  return sum / total + kVaguePenalty * (1.0 - total / common);
-}
-
-Match match(const State& state, const TrackerOptions& options, const Frame& frame,
-            const std::vector<TrackImage>& images) {
-  return Matcher(state, options, frame, images).run();
+void match(const State& state, const Setup& setup, FrameWork& work, MatchScratch& scratch) {
+  Matcher(state, setup, work, scratch).run();
 }
 
 }  // namespace tipoff

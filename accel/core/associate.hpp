@@ -4,56 +4,72 @@
 
 #include <vector>
 
+#include "setup.hpp"
 #include "state.hpp"
 
 namespace tipoff {
 
-// A track as one camera should see it at one time.
-struct TrackImage {
-  struct Point {
-    Vec2 uv;
-    double variance_px2 = 0.0;  // of one coordinate, from the joint's covariance
-    double depth = 0.0;
-    bool valid = false;   // has an image at all
-    bool inside = false;  // within the frame
-  };
-  std::vector<Point> points;
-  int valid = 0;
-  int inside = 0;
+// A track's joints in one image, summed up.
+struct ImageBox {
+  int valid = 0;   // joints with an image
+  int inside = 0;  // those within the frame
   double x0 = 0.0;
   double y0 = 0.0;
   double x1 = 0.0;
   double y1 = 0.0;
-  double depth = 0.0;  // median-like: the mean over valid joints
+  double depth = 0.0;         // mean over the valid joints, m
+  double variance_px2 = 0.0;  // mean of one coordinate's
   double size_px() const { return std::sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0)); }
 };
 
-// The image of `track` in a frame of `camera` whose first row is exposed `offset_s` after the
-// state's time; each joint at its own row's time.
-void image_of(const Track& track, const Camera& camera, double offset_s, TrackImage& out);
+// One camera frame at work: what the tracks should look like in it and what was taken for whom.
+struct FrameWork {
+  const Frame* frame = nullptr;
+  int camera = 0;
+  double offset_s = 0.0;  // the first row's time after the state's
+  Lanes image{kImageRows};
+  Lanes view{kViewRows};
+  std::vector<ImageBox> boxes;    // by track
+  Lanes noise{2};                 // of each keypoint: variance, px^2, and its inverse; 0 missing
+  std::vector<int> track_of;      // by detection, -1 none
+  std::vector<int> detection_of;  // by track, -1 none
+  std::vector<char> flipped;      // by detection: left and right are swapped
+  std::vector<char> explained;    // by detection: fits a track that took another one
+};
 
-// Whether joint j of image k lies behind the body of another, nearer track.
-bool hidden(const std::vector<TrackImage>& images, const SkeletonSpec& skeleton,
-            const Camera& camera, std::size_t k, std::size_t j);
+// Images of all tracks in a frame of `camera` whose first row is exposed `offset_s` after the
+// joints' time; each joint at its own row's time.
+void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, int camera,
+                 double offset_s, Lanes& image, std::vector<ImageBox>& boxes);
 
-// How badly a detection fits a track's image, 0 (perfect) to 1; kForbidden where they cannot be
-// compared. With `mirror`, joint j of the detection is taken for the mirrored one.
-double misfit(const TrackImage& image, const Detection& detection, const Keypoint* keypoints,
-              int joints, const NoiseModel& noise, int camera, const std::vector<int>* mirror);
+// Whether joint j of track k lies behind the body of another, nearer track.
+bool hidden(const Lanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
+            std::size_t k, std::size_t j);
 
 // A pair that fits worse than this is no pair.
 inline constexpr double kMisfitGate = 0.72;
 
-// The outcome for one frame.
-struct Match {
-  std::vector<int> track_of;    // by detection, -1 none
-  std::vector<char> flipped;    // by detection: left and right are swapped
-  std::vector<char> explained;  // by detection: fits a track that took another one
+// Rooms for `match`; what they hold between calls does not matter.
+struct MatchScratch {
+  struct Edge {
+    int track = 0;
+    int detection = 0;
+    double cost = 0.0;
+    bool flipped = false;
+  };
+  std::vector<Edge> edges;
+  std::vector<int> by_track;
+  std::vector<int> by_detection;
+  std::vector<unsigned char> near;
+  std::vector<int> rows;
+  std::vector<int> columns;
+  std::vector<double> table;
+  std::vector<int> column_of;
+  Lanes mirrored{3};
 };
 
-// Assigns the detections of a frame: confirmed tracks seen lately first, tentative ones among the
-// rest. Lost tracks take part only through births. `images` has one entry a track.
-Match match(const State& state, const TrackerOptions& options, const Frame& frame,
-            const std::vector<TrackImage>& images);
+// Assigns the detections of a frame whose images are taken: confirmed tracks seen lately first,
+// tentative ones among the rest. Lost tracks take part only through births.
+void match(const State& state, const Setup& setup, FrameWork& work, MatchScratch& scratch);
 
 }  // namespace tipoff

@@ -1,18 +1,20 @@
 #include "birth.hpp"
 
 #include <algorithm>
-
-#include "solve.hpp"
+#include <array>
 
 namespace tipoff {
 namespace {
 
-constexpr std::size_t kMaxLeftovers = 256;
-constexpr std::size_t kMaxPairs = 1024;
-constexpr std::size_t kMaxHypotheses = 96;
+// Leftovers that are looked at in one step, shared out evenly among the cameras.
+constexpr std::size_t kMaxCandidates = 512;
+constexpr std::size_t kLeastPerCamera = 4;
+constexpr std::size_t kMaxPairsKept = 4096;
+constexpr std::size_t kMaxHypotheses = 192;
 // Pixel error, as a part of the person's size in the image, at which a joint speaks against a pair.
 constexpr double kPairError = 0.05;
 constexpr double kPairGate = 0.55;
+constexpr double kWorstGate = 0.8;
 // Two middle rays farther apart than this cannot be one person, m.
 constexpr double kMiddleGate_m = 0.6;
 // A body's extent, m.
@@ -23,153 +25,156 @@ constexpr double kSomewhere_m = 0.35;
 constexpr double kStartSpeed_mps = 2.5;
 constexpr double kStartFloor_m = 0.01;
 
-struct Candidate {
-  std::size_t index = 0;
-  const Camera* camera = nullptr;
-  int camera_index = 0;
-  const Keypoint* keypoints = nullptr;
-  double size_px = 1.0;
-  Vec3 middle;  // direction of the ray through the detection's middle
-  std::vector<Vec3> rays;
-  std::vector<char> present;
-};
-
-struct Pair {
-  std::size_t a = 0;
-  std::size_t b = 0;
-  double cost = 0.0;
-};
-
-Candidate candidate_of(const Leftover& leftover, std::size_t index, const Rig& rig) {
-  Candidate c;
-  const Frame& frame = *leftover.frame;
-  c.index = index;
-  c.camera_index = frame.camera;
-  c.camera = &rig.cameras[static_cast<std::size_t>(frame.camera)];
-  c.keypoints = frame.of(leftover.detection);
-  c.size_px = std::max(frame.detections[leftover.detection].size_px(), 1.0);
-  const auto joints = static_cast<std::size_t>(frame.joints);
-  c.rays.resize(joints);
-  c.present.assign(joints, 0);
-  Vec3 sum;
-  for (std::size_t j = 0; j < joints; ++j) {
-    Vec2 normalised;
-    if (c.keypoints[j].confidence <= 0.0) continue;
-    if (!undistort(*c.camera, c.keypoints[j].uv, normalised)) continue;
-    c.rays[j] = ray_direction(*c.camera, normalised);
-    c.present[j] = 1;
-    sum = sum + c.rays[j];
-  }
-  const double length = norm(sum);
-  c.middle = length > 0.0 ? (1.0 / length) * sum : sum;
-  return c;
-}
-
-// Where two rays come closest: half of the gap, the point and both depths.
-struct Meeting {
-  Vec3 point;
-  double gap = 0.0;
-  double ta = 0.0;
-  double tb = 0.0;
-};
-
-bool meet(const Candidate& a, Vec3 da, const Candidate& b, Vec3 db, Meeting& out) {
-  const Vec3 base = b.camera->center - a.camera->center;
-  const double c = dot(da, db);
-  const double det = 1.0 - c * c;
-  if (!(det > 1e-6)) return false;
-  out.ta = (dot(base, da) - c * dot(base, db)) / det;
-  out.tb = (c * dot(base, da) - dot(base, db)) / det;
-  if (!(out.ta > 0.1) || !(out.tb > 0.1)) return false;
-  const Vec3 pa = a.camera->center + out.ta * da;
-  const Vec3 pb = b.camera->center + out.tb * db;
-  out.point = 0.5 * (pa + pb);
-  out.gap = norm(pa - pb);
-  return true;
-}
-
-// Mean misfit of the joints that both see, 1 where they cannot be one body.
-double pair_cost(const Candidate& a, const Candidate& b, int joints) {
-  Meeting m;
-  if (!meet(a, a.middle, b, b.middle, m) || m.gap > kMiddleGate_m) return 1.0;
-  double sum = 0.0;
-  int common = 0;
-  Vec3 low{1e30, 1e30, 1e30};
-  Vec3 high{-1e30, -1e30, -1e30};
-  for (std::size_t j = 0; j < a.rays.size(); ++j) {
-    if (!a.present[j] || !b.present[j]) continue;
-    ++common;
-    if (!meet(a, a.rays[j], b, b.rays[j], m)) {
-      sum += 1.0;
-      continue;
-    }
-    const double ea = 0.5 * m.gap * a.camera->k.fx / (m.ta * a.size_px);
-    const double eb = 0.5 * m.gap * b.camera->k.fx / (m.tb * b.size_px);
-    const double r2 = 0.5 * (ea * ea + eb * eb) / (kPairError * kPairError);
-    sum += r2 / (r2 + 1.0);
-    low = {std::min(low.x, m.point.x), std::min(low.y, m.point.y), std::min(low.z, m.point.z)};
-    high = {std::max(high.x, m.point.x), std::max(high.y, m.point.y), std::max(high.z, m.point.z)};
-  }
-  if (common < std::min(4, joints)) return 1.0;
-  const double extent = norm(high - low);
-  const bool body = joints < 4 || (extent > kSmallest_m && extent < kLargest_m);
-  return body ? sum / common : 1.0;
-}
-
 class Proposer {
  public:
-  Proposer(const std::vector<Leftover>& leftovers, const Rig& rig, const TrackerOptions& options)
-      : joints_(options.skeleton.joints) {
-    const std::size_t n = std::min(leftovers.size(), kMaxLeftovers);
-    candidates_.reserve(n);
-    for (std::size_t i = 0; i < n; ++i) candidates_.push_back(candidate_of(leftovers[i], i, rig));
-    used_.assign(n, 0);
-  }
+  Proposer(const State& state, const Setup& setup, BirthScratch& scratch)
+      : state_(state), setup_(setup), s_(scratch), block_(padded(setup.joints)) {}
 
   std::vector<Proposal> run() {
+    choose_candidates();
+    find_rays();
     score_pairs();
     std::vector<Proposal> out;
-    std::vector<Proposal> hypotheses;
-    const std::size_t count = std::min(pairs_.size(), kMaxHypotheses);
-    hypotheses.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) hypotheses.push_back(grow(pairs_[i]));
-    std::stable_sort(hypotheses.begin(), hypotheses.end(),
-                     [](const Proposal& a, const Proposal& b) {
-                       if (a.members.size() != b.members.size())
-                         return a.members.size() > b.members.size();
-                       return a.cost < b.cost;
-                     });
-    for (Proposal& h : hypotheses) {
-      if (std::any_of(h.members.begin(), h.members.end(),
-                      [&](std::size_t m) { return used_[m]; })) {
-        continue;
-      }
-      for (const std::size_t m : h.members) used_[m] = 1;
-      out.push_back(std::move(h));
+    grow_all(3, out);
+    grow_all(2, out);
+    for (Proposal& proposal : out) {
+      for (std::size_t& m : proposal.members) m = s_.candidates[m].leftover;
     }
     return out;
   }
 
  private:
-  void score_pairs() {
-    const std::size_t n = candidates_.size();
-    costs_.assign(n * n, 1.0);
-    for (std::size_t a = 0; a < n; ++a) {
-      for (std::size_t b = a + 1; b < n; ++b) {
-        if (candidates_[a].camera_index == candidates_[b].camera_index) continue;
-        const double cost = pair_cost(candidates_[a], candidates_[b], joints_);
-        costs_[a * n + b] = costs_[b * n + a] = cost;
-        if (cost < kPairGate) pairs_.push_back({a, b, cost});
-      }
+  const Frame& frame_of(std::size_t leftover) const { return *state_.leftovers[leftover].frame; }
+
+  // The most complete detections of each camera.
+  void choose_candidates() {
+    s_.candidates.clear();
+    const std::size_t share =
+        std::max(kLeastPerCamera, kMaxCandidates / std::max<std::size_t>(1, cameras_waiting()));
+    std::array<std::size_t, kMaxCameras> taken{};
+    for (std::size_t i = 0; i < state_.leftovers.size(); ++i) {
+      const Frame& frame = frame_of(i);
+      const auto c = static_cast<std::size_t>(frame.camera);
+      if (taken[c] >= share || s_.candidates.size() >= kMaxCandidates) continue;
+      ++taken[c];
+      const double size = frame.detections[state_.leftovers[i].detection].size_px;
+      s_.candidates.push_back({i, frame.camera, std::max(size, 1.0), {}});
     }
-    std::stable_sort(pairs_.begin(), pairs_.end(),
-                     [](const Pair& x, const Pair& y) { return x.cost < y.cost; });
-    if (pairs_.size() > kMaxPairs) pairs_.resize(kMaxPairs);
+    s_.used.assign(s_.candidates.size(), 0);
   }
 
-  // Adds to a pair, camera by camera, the leftover that agrees best with all members so far.
-  Proposal grow(const Pair& pair) const {
-    const std::size_t n = candidates_.size();
+  std::size_t cameras_waiting() const {
+    std::uint64_t seen = 0;
+    for (const Leftover& leftover : state_.leftovers) {
+      seen |= std::uint64_t{1} << leftover.frame->camera;
+    }
+    return static_cast<std::size_t>(__builtin_popcountll(seen));
+  }
+
+  void find_rays() {
+    s_.rays.reserve(s_.candidates.size() * block_);
+    for (std::size_t i = 0; i < s_.candidates.size(); ++i) {
+      BirthScratch::Candidate& candidate = s_.candidates[i];
+      const Leftover& leftover = state_.leftovers[candidate.leftover];
+      const std::size_t lane = leftover.frame->lane(leftover.detection);
+      RayArgs args{};
+      args.lens = &setup_.lenses[static_cast<std::size_t>(candidate.camera)];
+      args.u = leftover.frame->keypoints.row(0) + lane;
+      args.v = leftover.frame->keypoints.row(1) + lane;
+      args.given = leftover.frame->keypoints.row(2) + lane;
+      for (std::size_t r = 0; r < 3; ++r) args.ray[r] = s_.rays.row(r) + i * block_;
+      args.valid = s_.rays.row(3) + i * block_;
+      args.lanes = static_cast<long>(block_);
+      setup_.kernels->rays(args);
+      Vec3 sum;
+      for (std::size_t j = i * block_; j < i * block_ + setup_.joints; ++j) {
+        sum = sum + vec3_at(s_.rays, 0, j);
+      }
+      const double length = norm(sum);
+      candidate.middle = length > 0.0 ? (1.0 / length) * sum : sum;
+    }
+  }
+
+  // Whether the middle rays of two candidates pass each other closely enough before both cameras.
+  bool may_meet(const BirthScratch::Candidate& a, const BirthScratch::Candidate& b) const {
+    const Vec3 base = setup_.rig.cameras[static_cast<std::size_t>(b.camera)].center -
+                      setup_.rig.cameras[static_cast<std::size_t>(a.camera)].center;
+    const double c = dot(a.middle, b.middle);
+    const double det = 1.0 - c * c;
+    if (!(det > 1e-6)) return false;
+    const double ta = dot(base, a.middle) - c * dot(base, b.middle);
+    const double tb = c * dot(base, a.middle) - dot(base, b.middle);
+    if (!(ta > 0.1 * det) || !(tb > 0.1 * det)) return false;
+    const Vec3 gap = det * base + tb * b.middle - ta * a.middle;
+    const double most = kMiddleGate_m * det;
+    return dot(gap, gap) <= most * most;
+  }
+
+  // Mean misfit of the joints that both see, 1 where they cannot be one body.
+  double pair_cost(std::size_t a, std::size_t b) const {
+    const BirthScratch::Candidate& ca = s_.candidates[a];
+    const BirthScratch::Candidate& cb = s_.candidates[b];
+    if (!may_meet(ca, cb)) return 1.0;
+    MeetArgs args{};
+    args.a = &setup_.lenses[static_cast<std::size_t>(ca.camera)];
+    args.b = &setup_.lenses[static_cast<std::size_t>(cb.camera)];
+    for (std::size_t r = 0; r < 3; ++r) {
+      args.ray_a[r] = s_.rays.row(r) + a * block_;
+      args.ray_b[r] = s_.rays.row(r) + b * block_;
+    }
+    args.valid_a = s_.rays.row(3) + a * block_;
+    args.valid_b = s_.rays.row(3) + b * block_;
+    const double sa = 0.5 * args.a->fx / (ca.size_px * kPairError);
+    const double sb = 0.5 * args.b->fx / (cb.size_px * kPairError);
+    args.scale_a = sa * sa;
+    args.scale_b = sb * sb;
+    args.blocks = static_cast<long>(block_ / kBlock);
+    Meeting meeting{};
+    setup_.kernels->meet(args, meeting);
+    const int joints = static_cast<int>(setup_.joints);
+    if (meeting.common < static_cast<double>(std::min(4, joints))) return 1.0;
+    if (joints >= 4) {
+      const Vec3 span{meeting.high[0] - meeting.low[0], meeting.high[1] - meeting.low[1],
+                      meeting.high[2] - meeting.low[2]};
+      const double extent = norm(span);
+      if (!(extent > kSmallest_m) || !(extent < kLargest_m)) return 1.0;
+    }
+    return meeting.sum / meeting.common;
+  }
+
+  void score_pairs() {
+    const std::size_t n = s_.candidates.size();
+    s_.costs.assign(n * n, 1.0F);
+    s_.pairs.clear();
+    for (std::size_t a = 0; a < n; ++a) {
+      for (std::size_t b = a + 1; b < n; ++b) {
+        if (s_.candidates[a].camera == s_.candidates[b].camera) continue;
+        const double cost = pair_cost(a, b);
+        s_.costs[a * n + b] = s_.costs[b * n + a] = static_cast<float>(cost);
+        if (cost < kPairGate) s_.pairs.push_back({a, b, cost});
+      }
+    }
+    std::stable_sort(s_.pairs.begin(), s_.pairs.end(),
+                     [](const auto& x, const auto& y) { return x.cost < y.cost; });
+    if (s_.pairs.size() > kMaxPairsKept) s_.pairs.resize(kMaxPairsKept);
+  }
+
+  // Grows the best pairs whose members are free; keeps what reaches `least` views.
+  void grow_all(std::size_t least, std::vector<Proposal>& out) {
+    std::size_t tried = 0;
+    for (const BirthScratch::Pair& pair : s_.pairs) {
+      if (s_.used[pair.a] || s_.used[pair.b]) continue;
+      if (++tried > kMaxHypotheses) break;
+      Proposal proposal = grow(pair);
+      if (proposal.members.size() < least) continue;
+      for (const std::size_t m : proposal.members) s_.used[m] = 1;
+      out.push_back(std::move(proposal));
+    }
+  }
+
+  // Adds to a pair, camera by camera, the free candidate that agrees best with all members so far.
+  Proposal grow(const BirthScratch::Pair& pair) const {
+    const std::size_t n = s_.candidates.size();
     Proposal out;
     out.members = {pair.a, pair.b};
     double sum = pair.cost;
@@ -178,16 +183,17 @@ class Proposer {
       std::size_t best = n;
       double best_cost = kPairGate;
       for (std::size_t c = 0; c < n; ++c) {
+        if (s_.used[c]) continue;
         double worst = 0.0;
         double total = 0.0;
         for (const std::size_t m : out.members) {
-          const double cost =
-              candidates_[m].camera_index == candidates_[c].camera_index ? 1.0 : costs_[m * n + c];
+          const double cost = static_cast<double>(s_.costs[m * n + c]);
           worst = std::max(worst, cost);
           total += cost;
+          if (worst >= kWorstGate) break;
         }
         const double mean = total / static_cast<double>(out.members.size());
-        if (worst < 0.8 && mean < best_cost) {
+        if (worst < kWorstGate && mean < best_cost) {
           best = c;
           best_cost = mean;
         }
@@ -201,80 +207,86 @@ class Proposer {
     return out;
   }
 
-  int joints_;
-  std::vector<Candidate> candidates_;
-  std::vector<char> used_;
-  std::vector<double> costs_;
-  std::vector<Pair> pairs_;
+  const State& state_;
+  const Setup& setup_;
+  BirthScratch& s_;
+  std::size_t block_;
 };
 
-// The robust point of one joint over the members; false with fewer than two of them in agreement.
-bool solve_joint(const Proposal& proposal, const std::vector<Leftover>& leftovers, const Rig& rig,
-                 const State& state, std::size_t joint, std::int64_t time_ns, PointSolution& out,
-                 Sightings& views) {
-  views.count = 0;
-  for (const std::size_t m : proposal.members) {
-    const Frame& frame = *leftovers[m].frame;
-    const Keypoint& keypoint = frame.of(leftovers[m].detection)[joint];
-    if (keypoint.confidence <= 0.0) continue;
-    const Camera& camera = rig.cameras[static_cast<std::size_t>(frame.camera)];
-    const std::int64_t row = frame.time_ns - time_ns + row_delay_ns(camera, keypoint.uv.y);
-    views.items[static_cast<std::size_t>(views.count++)] = {
-        &camera, keypoint.uv, state.noise.sigma_px(frame.camera, keypoint.confidence),
-        1e-9 * static_cast<double>(row), frame.camera};
+void pose_problem(const State& state, const Proposal& proposal, const Setup& setup,
+                  FreeProblem& p) {
+  p.reset(proposal.members.size(), setup.joints);
+  for (std::size_t f = 0; f < proposal.members.size(); ++f) {
+    const Leftover& leftover = state.leftovers[proposal.members[f]];
+    const Frame& frame = *leftover.frame;
+    const Camera& camera = setup.rig.cameras[static_cast<std::size_t>(frame.camera)];
+    p.cameras[f] = frame.camera;
+    for (std::size_t j = 0; j < setup.joints; ++j) {
+      const std::size_t lane = frame.lane(leftover.detection) + j;
+      const double confidence = frame.keypoints.at(2, lane);
+      if (!(confidence > 0.0)) continue;
+      const double v = frame.keypoints.at(1, lane);
+      p.views[f].at(kZu, j) = frame.keypoints.at(0, lane);
+      p.views[f].at(kZv, j) = v;
+      p.views[f].at(kInv, j) =
+          1.0 / state.noise.variance_px2(frame.camera, NoiseModel::band_of(confidence));
+      const std::int64_t row = frame.time_ns - state.time_ns + row_delay_ns(camera, v);
+      p.views[f].at(FreeProblem::kTime, j) = 1e-9 * static_cast<double>(row);
+    }
   }
-  return solve_free(views, Vec3{}, out);
 }
 
 }  // namespace
 
-std::vector<Proposal> propose(const std::vector<Leftover>& leftovers, const Rig& rig,
-                              const TrackerOptions& options) {
-  if (leftovers.size() < 2) return {};
-  return Proposer(leftovers, rig, options).run();
+std::vector<Proposal> propose(const State& state, const Setup& setup, BirthScratch& scratch) {
+  if (state.leftovers.size() < 2) return {};
+  return Proposer(state, setup, scratch).run();
 }
 
-Track make_track(const Proposal& proposal, const std::vector<Leftover>& leftovers, const Rig& rig,
-                 const State& state, const TrackerOptions& options, std::int64_t time_ns) {
-  const auto joints = static_cast<std::size_t>(options.skeleton.joints);
-  const std::size_t cameras = rig.cameras.size();
-  Track track;
-  track.born_ns = track.seen_ns = track.paired_ns = time_ns;
-  track.joints.resize(joints);
-  track.limbs.resize(options.skeleton.limbs.size());
-  track.supported_ns.assign(joints * cameras, kNever);
-  std::vector<char> found(joints, 0);
+bool make_track(State& state, const Proposal& proposal, const Setup& setup, BirthScratch& scratch) {
+  FreeProblem& p = scratch.problem;
+  pose_problem(state, proposal, setup, p);
+  solve_without_prior(p, setup);
   Vec3 sum;
   int count = 0;
-  PointSolution solution;
-  Sightings views;
-  for (std::size_t j = 0; j < joints; ++j) {
+  for (std::size_t j = 0; j < setup.joints; ++j) {
     Sym3 covariance;
-    if (!solve_joint(proposal, leftovers, rig, state, j, time_ns, solution, views) ||
-        !invert(solution.information, covariance)) {
+    if (!(p.solution.at(kInliers, j) >= 2.0) ||
+        !invert(sym3_at(p.solution, kInfo, j), covariance)) {
+      p.solution.at(kInliers, j) = -1.0;
       continue;
     }
-    found[j] = 1;
-    sum = sum + solution.point;
+    sum = sum + vec3_at(p.start, 0, j) + vec3_at(p.solution, kMove, j);
     ++count;
-    Joint& joint = track.joints[j];
-    joint.filter.start(solution.point, Vec3{},
-                       covariance + Sym3::diagonal(kStartFloor_m * kStartFloor_m), kStartSpeed_mps);
-    joint.seen_ns = time_ns;
-    for (int i = 0; i < views.count; ++i) {
-      const auto slot = static_cast<std::size_t>(i);
-      if (solution.r2[slot] > kCore) continue;
-      track.supported_ns[j * cameras + static_cast<std::size_t>(views.items[slot].slot)] = time_ns;
-    }
   }
-  if (count == 0) return {};
+  if (count == 0) return false;
   const Vec3 middle = (1.0 / count) * sum;
-  for (std::size_t j = 0; j < joints; ++j) {
-    if (found[j]) continue;
-    track.joints[j].filter.start(middle, Vec3{}, Sym3::diagonal(kSomewhere_m * kSomewhere_m),
-                                 kStartSpeed_mps);
+  const std::size_t k = append_track(state, setup.joints, setup.limbs);
+  Track& track = state.tracks[k];
+  track.born_ns = track.seen_ns = track.paired_ns = state.time_ns;
+  for (std::size_t j = 0; j < setup.joints; ++j) {
+    const std::size_t lane = k * setup.joints + j;
+    if (p.solution.at(kInliers, j) < 0.0) {
+      start_joint(state.joints, lane, middle, Vec3{}, Sym3::diagonal(kSomewhere_m * kSomewhere_m),
+                  kStartSpeed_mps);
+      continue;
+    }
+    Sym3 covariance;
+    invert(sym3_at(p.solution, kInfo, j), covariance);
+    start_joint(state.joints, lane, vec3_at(p.start, 0, j) + vec3_at(p.solution, kMove, j), Vec3{},
+                covariance + Sym3::diagonal(kStartFloor_m * kStartFloor_m), kStartSpeed_mps);
+    double confidence = 0.0;
+    double supporting = 0.0;
+    for (std::size_t f = 0; f < proposal.members.size(); ++f) {
+      if (p.views[f].at(FreeProblem::kResidual, j) > kCore) continue;
+      const Leftover& leftover = state.leftovers[proposal.members[f]];
+      state.supports[lane] |= std::uint64_t{1} << leftover.frame->camera;
+      confidence += leftover.frame->keypoints.at(2, leftover.frame->lane(leftover.detection) + j);
+      supporting += 1.0;
+    }
+    state.joints.at(kConfidence, lane) = supporting > 0.0 ? confidence / supporting : 0.0;
   }
-  return track;
+  return true;
 }
 
 }  // namespace tipoff

@@ -13,43 +13,79 @@ class NoiseModel {
  public:
   static constexpr int kBands = 4;
 
+  // What one frame of a camera taught: by band, squared residuals of the inliers (px^2, both
+  // coordinates) and what they would be for a variance of one.
+  struct Lesson {
+    std::array<double, kBands> sum{};
+    std::array<double, kBands> share{};
+    std::array<double, kBands> count{};
+  };
+
   explicit NoiseModel(double sigma_px = 4.0) {
     for (Moment& camera : cameras_) camera = {sigma_px * sigma_px, kPriorCamera};
     pooled_ = {sigma_px * sigma_px, kPriorCamera};
     for (std::size_t i = 0; i < kBands; ++i) bands_[i] = {kBandStart[i], kPriorBand};
   }
 
-  // Standard deviation of one coordinate of a keypoint, px.
-  double sigma_px(int camera, double confidence) const {
-    return std::sqrt(variance_px2(camera, confidence));
+  // Variance of one coordinate of a keypoint, px^2.
+  double variance_px2(int camera, int band) const {
+    return variance_of(camera) * bands_[static_cast<std::size_t>(band)].value;
   }
 
-  double variance_px2(int camera, double confidence) const {
-    return variance_of(camera) * bands_[band_of(confidence)].value;
-  }
+  // Whether everything has been seen often enough for a rest between lessons.
+  bool settled() const { return pooled_.count >= kPooledMemory; }
 
-  // Learns from the squared residual (px^2, both coordinates) of an inlier whose expectation under
-  // the model is `share` (0..2) variances.
-  void learn(int camera, double confidence, double residual2_px2, double share) {
-    if (!(share > 0.4)) return;
+  void learn(int camera, const Lesson& lesson) {
     Moment& scale = cameras_[static_cast<std::size_t>(camera)];
-    Moment& band = bands_[band_of(confidence)];
-    // Inliers are cut at the core of the loss; what is left of a Gaussian there is this part of it.
-    const double variance = residual2_px2 / (share * kTruncated);
-    scale.learn(variance / band.value, kCameraMemory);
-    pooled_.learn(variance / band.value, kPooledMemory);
-    band.learn(variance / variance_of(camera), kBandMemory);
+    double sum = 0.0;
+    double share = 0.0;
+    double count = 0.0;
+    for (std::size_t b = 0; b < kBands; ++b) {
+      sum += lesson.sum[b] / bands_[b].value;
+      share += lesson.share[b];
+      count += lesson.count[b];
+    }
+    if (!(share > 0.0)) return;
+    const double own = variance_of(camera);
+    scale.learn(sum / share, count, kCameraMemory);
+    pooled_.learn(sum / share, count, kPooledMemory);
+    for (std::size_t b = 0; b < kBands; ++b) {
+      if (!(lesson.share[b] > 0.0)) continue;
+      bands_[b].learn(lesson.sum[b] / lesson.share[b] / own, lesson.count[b], kBandMemory);
+      bands_[b].value = std::clamp(bands_[b].value, 0.1, 10.0);
+    }
     scale.value = std::clamp(scale.value, kMinVariance, kMaxVariance);
-    band.value = std::clamp(band.value, 0.1, 10.0);
+    pooled_.value = std::clamp(pooled_.value, kMinVariance, kMaxVariance);
+  }
+
+  // Mean of r2 over r2 <= 6 for two Gaussian coordinates of variance share / 2 each, by linear
+  // interpolation of m - 6 / (exp(6 / m) - 1) at m = share.
+  static double truncated(double share) {
+    constexpr std::array<double, 11> kAt{0.0,    0.2,    0.4,    0.5997, 0.7967, 0.9851,
+                                         1.1593, 1.3163, 1.4555, 1.578,  1.6856};
+    const double x = std::clamp(share, 0.0, 2.0) * 5.0;
+    const auto i = std::min(static_cast<std::size_t>(x), kAt.size() - 2);
+    return kAt[i] + (x - static_cast<double>(i)) * (kAt[i + 1] - kAt[i]);
+  }
+
+  static int band_of(double confidence) {
+    return static_cast<int>(std::clamp(confidence * kBands, 0.0, kBands - 1.0));
+  }
+
+  template <class Archive>
+  void archive(Archive& a) {
+    for (Moment& m : cameras_) a(m.value, m.count);
+    a(pooled_.value, pooled_.count);
+    for (Moment& m : bands_) a(m.value, m.count);
   }
 
  private:
   struct Moment {
     double value = 1.0;
     double count = 0.0;
-    void learn(double sample, double memory) {
-      count = std::min(count + 1.0, memory);
-      value += (sample - value) / count;
+    void learn(double sample, double weight, double memory) {
+      count = std::min(count + weight, memory);
+      value += (sample - value) * std::min(1.0, weight / count);
     }
   };
 
@@ -60,8 +96,6 @@ class NoiseModel {
   static constexpr double kBandMemory = 20000.0;
   static constexpr double kMinVariance = 0.25 * 0.25;
   static constexpr double kMaxVariance = 40.0 * 40.0;
-  // E[r^2 | r^2 <= 6] / 2 for two Gaussian degrees of freedom.
-  static constexpr double kTruncated = 0.843;
   static constexpr std::array<double, kBands> kBandStart{2.0, 1.4, 1.0, 0.8};
 
   // A camera may differ from the others by these factors, no more: where detectors err the same way
@@ -72,10 +106,6 @@ class NoiseModel {
   double variance_of(int camera) const {
     return std::clamp(cameras_[static_cast<std::size_t>(camera)].value, kBest * pooled_.value,
                       kWorst * pooled_.value);
-  }
-
-  static std::size_t band_of(double confidence) {
-    return static_cast<std::size_t>(std::clamp(confidence * kBands, 0.0, kBands - 1.0));
   }
 
   std::array<Moment, kMaxCameras> cameras_;

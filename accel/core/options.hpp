@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,12 @@ struct TrackerOptions {
   double sigma_px = 4.0;
   // Views that make a person certain in the first frame.
   int certain_views = 3;
+  // How much later observations than its own a smoothed snapshot rests on.
+  std::int64_t lag_ns = 100'000'000;
+  // The instruction set of the kernels: auto, baseline, avx2, avx512.
+  std::string isa = "auto";
+  // A text of the caller's, kept in checkpoints.
+  std::string label;
 };
 
 }  // namespace tipoff

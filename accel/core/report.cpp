@@ -12,6 +12,12 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 // How well a learned limb length is believed, and after how many sights of it.
 constexpr double kLimbStd_m = 0.01;
 constexpr double kLimbSights = 15.0;
+// Part of a limb's information that is new: what errs at one of its joints often errs at both.
+constexpr double kLimbNews = 0.85;
+// What smoothing leaves of a covariance: accelerations are less white than the model has them,
+// those of limbs least, so that what came after tells more than it allows for.
+constexpr double kSmoothedTrunk = 0.99;
+constexpr double kSmoothedLimb = 0.88;
 // A view counts as long as its camera is not late by more than this many intervals.
 constexpr double kViewIntervals = 1.5;
 // Margin around the joints, as a part of the body's size in the image; joints are not the skin.
@@ -19,8 +25,8 @@ constexpr double kBoxMargin = 0.12;
 constexpr double kHiddenConfidence = 0.1;
 
 struct Body {
-  std::vector<Vec3> points;
-  std::vector<Sym3> covariances;
+  std::array<Vec3, kMaxJoints> points;
+  std::array<Sym3, kMaxJoints> covariances;
 };
 
 // One limb as a soft constraint between two joints: a scalar Kalman update along the limb (errors
@@ -32,96 +38,157 @@ void constrain(Body& body, std::size_t a, std::size_t b, double length_m) {
   const Vec3 n = (1.0 / now) * d;
   const Vec3 pa = body.covariances[a] * n;
   const Vec3 pb = body.covariances[b] * n;
-  const double s = dot(n, pa) + dot(n, pb) + kLimbStd_m * kLimbStd_m;
-  const double gain = (length_m - now) / s;
+  const double s = 1.0 / (dot(n, pa) + dot(n, pb) + kLimbStd_m * kLimbStd_m);
+  const double gain = (length_m - now) * s;
   body.points[a] = body.points[a] - gain * pa;
   body.points[b] = body.points[b] + gain * pb;
-  body.covariances[a].add_outer(pa, -1.0 / s);
-  body.covariances[b].add_outer(pb, -1.0 / s);
+  body.covariances[a].add_outer(pa, -kLimbNews * s);
+  body.covariances[b].add_outer(pb, -kLimbNews * s);
 }
 
-Body constrained(const Track& track, const SkeletonSpec& skeleton) {
-  Body body;
-  body.points.reserve(track.joints.size());
-  body.covariances.reserve(track.joints.size());
-  for (const Joint& joint : track.joints) {
-    body.points.push_back(joint.filter.p);
-    body.covariances.push_back(joint.filter.pp);
+void constrain_limbs(const TracksAt& at, const Setup& setup, std::size_t k, Body& body) {
+  for (std::size_t j = 0; j < setup.joints; ++j) {
+    const std::size_t lane = k * setup.joints + j;
+    body.points[j] = vec3_at(*at.joints, kP, lane);
+    body.covariances[j] = sym3_at(*at.joints, kPP, lane);
   }
-  for (std::size_t l = 0; l < skeleton.limbs.size(); ++l) {
-    if (track.limbs[l].weight < kLimbSights) continue;
-    constrain(body, static_cast<std::size_t>(skeleton.limbs[l].first),
-              static_cast<std::size_t>(skeleton.limbs[l].second), track.limbs[l].mean_m);
+  for (std::size_t l = 0; l < setup.limbs; ++l) {
+    const std::size_t lane = k * setup.limbs + l;
+    if (at.limbs->at(kLengthWeight, lane) < kLimbSights) continue;
+    const auto& [a, b] = setup.options.skeleton.limbs[l];
+    constrain(body, static_cast<std::size_t>(a), static_cast<std::size_t>(b),
+              at.limbs->at(kLength, lane));
   }
-  return body;
 }
 
-int views_of(const Track& track, const State& state, std::size_t joint, std::size_t cameras) {
-  int count = 0;
-  for (std::size_t c = 0; c < cameras; ++c) {
-    const std::int64_t at = track.supported_ns[joint * cameras + c];
-    if (at == kNever) continue;
-    const double age = static_cast<double>(state.time_ns - at);
-    if (age <= kViewIntervals * static_cast<double>(state.interval_ns[c]) + 1e6) ++count;
+void temper(const Setup& setup, Body& body) {
+  for (std::size_t j = 0; j < setup.joints; ++j) {
+    const double part = setup.kinds[j] == 0 ? kSmoothedTrunk : kSmoothedLimb;
+    body.covariances[j] = part * body.covariances[j];
   }
-  return count;
+}
+
+// Whether no eigenvalue exceeds the limit, and the matrix is one of a covariance.
+bool known(const Sym3& s, Vec3 point, double limit) {
+  if (!finite(point)) return false;
+  if (!(s.xx > 0.0) || !(s.xx * s.yy - s.xy * s.xy > 0.0) || !(s.determinant() > 0.0)) {
+    return false;
+  }
+  if (s.trace() <= limit) return true;
+  const Sym3 rest{limit - s.xx, -s.xy, -s.xz, limit - s.yy, -s.yz, limit - s.zz};
+  return rest.xx > 0.0 && rest.xx * rest.yy - rest.xy * rest.xy > 0.0 && rest.determinant() > 0.0;
 }
 
 }  // namespace
 
-void report_track(const Track& track, const State& state, const TrackerOptions& options,
-                  std::size_t cameras, Snapshot& out) {
-  const Body body = constrained(track, options.skeleton);
-  const std::size_t joints = body.points.size();
-  const std::size_t first = out.points.size();
-  bool any = false;
-  for (std::size_t j = 0; j < joints; ++j) {
-    const double limit = options.max_std_m * options.max_std_m;
-    const bool known = largest_eigenvalue(body.covariances[j]) <= limit && finite(body.points[j]);
-    const int views = known ? views_of(track, state, j, cameras) : 0;
-    any = any || known;
-    out.points.push_back(known ? body.points[j] : Vec3{kNaN, kNaN, kNaN});
-    out.covariances.push_back(known ? body.covariances[j]
-                                    : Sym3{kNaN, kNaN, kNaN, kNaN, kNaN, kNaN});
-    out.confidences.push_back(views > 0 ? static_cast<float>(track.joints[j].confidence) : 0.0F);
-    out.views.push_back(views);
+std::vector<std::size_t> told(const TracksAt& at, const Setup& setup) {
+  std::vector<std::size_t> out;
+  const std::vector<Track>& tracks = *at.tracks;
+  for (std::size_t k = 0; k < tracks.size(); ++k) {
+    if (!tracks[k].confirmed() || at.time_ns - tracks[k].seen_ns > setup.options.max_coast_ns) {
+      continue;
+    }
+    out.push_back(k);
   }
-  if (any) {
-    out.ids.push_back(track.id);
-    return;
-  }
-  out.points.resize(first);
-  out.covariances.resize(first);
-  out.confidences.resize(first);
-  out.views.resize(first);
+  std::sort(out.begin(), out.end(), [&](std::size_t a, std::size_t b) {
+    if (tracks[a].id != tracks[b].id) return tracks[a].id < tracks[b].id;
+    return tracks[a].seen_ns > tracks[b].seen_ns;
+  });
+  // One identity is one person, even while a track takes over from a lost one.
+  out.erase(std::unique(out.begin(), out.end(),
+                        [&](std::size_t a, std::size_t b) { return tracks[a].id == tracks[b].id; }),
+            out.end());
+  return out;
 }
 
-Prediction predict_tracks(const std::vector<Track>& tracks, const TrackerOptions& options,
-                          const Camera& camera) {
-  Prediction out;
-  out.joints = options.skeleton.joints;
-  std::vector<TrackImage> images(tracks.size());
-  for (std::size_t k = 0; k < tracks.size(); ++k) image_of(tracks[k], camera, 0.0, images[k]);
-  for (std::size_t k = 0; k < tracks.size(); ++k) {
-    const TrackImage& image = images[k];
-    std::array<double, 4> box{kNaN, kNaN, kNaN, kNaN};
-    if (image.inside > 0) {
-      const double margin = kBoxMargin * image.size_px();
-      box = {image.x0 - margin, image.y0 - margin, image.x1 + margin, image.y1 + margin};
+void report_tracks(const TracksAt& at, const Setup& setup, Snapshot& out) {
+  const std::vector<std::size_t> chosen = told(at, setup);
+  const std::size_t joints = setup.joints;
+  const double limit = setup.options.max_std_m * setup.options.max_std_m;
+  out.points.reserve(chosen.size() * joints);
+  out.covariances.reserve(chosen.size() * joints);
+  out.confidences.reserve(chosen.size() * joints);
+  out.views.reserve(chosen.size() * joints);
+  Body body;
+  for (const std::size_t k : chosen) {
+    constrain_limbs(at, setup, k, body);
+    if (at.smoothed) temper(setup, body);
+    const std::size_t first = out.points.size();
+    bool any = false;
+    for (std::size_t j = 0; j < joints; ++j) {
+      const std::size_t lane = k * joints + j;
+      const bool given = known(body.covariances[j], body.points[j], limit);
+      const int views = given ? __builtin_popcountll((*at.supports)[lane] & at.live) : 0;
+      any = any || given;
+      out.points.push_back(given ? body.points[j] : Vec3{kNaN, kNaN, kNaN});
+      out.covariances.push_back(given ? body.covariances[j]
+                                      : Sym3{kNaN, kNaN, kNaN, kNaN, kNaN, kNaN});
+      out.confidences.push_back(views > 0 ? static_cast<float>(at.joints->at(kConfidence, lane))
+                                          : 0.0F);
+      out.views.push_back(views);
     }
-    out.ids.push_back(tracks[k].id);
+    if (any) {
+      out.ids.push_back((*at.tracks)[k].id);
+      continue;
+    }
+    out.points.resize(first);
+    out.covariances.resize(first);
+    out.confidences.resize(first);
+    out.views.resize(first);
+  }
+}
+
+Prediction predict_tracks(const TracksAt& at, const Setup& setup, int camera) {
+  Prediction out;
+  out.joints = static_cast<int>(setup.joints);
+  Lanes image(kImageRows);
+  std::vector<ImageBox> boxes;
+  if (at.tracks->empty()) return out;
+  take_images(*at.joints, at.tracks->size(), setup, camera, 0.0, image, boxes);
+  const std::vector<std::size_t> chosen = told(at, setup);
+  // Whoever is not told hides nobody.
+  std::vector<char> is_told(boxes.size(), 0);
+  for (const std::size_t k : chosen) is_told[k] = 1;
+  for (std::size_t k = 0; k < boxes.size(); ++k) {
+    if (!is_told[k]) boxes[k] = {};
+  }
+  const Camera& model = setup.rig.cameras[static_cast<std::size_t>(camera)];
+  for (const std::size_t k : chosen) {
+    std::array<double, 4> box{kNaN, kNaN, kNaN, kNaN};
+    if (boxes[k].inside > 0) {
+      const double margin = kBoxMargin * boxes[k].size_px();
+      box = {boxes[k].x0 - margin, boxes[k].y0 - margin, boxes[k].x1 + margin,
+             boxes[k].y1 + margin};
+    }
+    out.ids.push_back((*at.tracks)[k].id);
     out.boxes.push_back(box);
-    for (std::size_t j = 0; j < image.points.size(); ++j) {
-      const TrackImage::Point& point = image.points[j];
-      const bool visible = point.inside && !hidden(images, options.skeleton, camera, k, j);
-      const double expected = visible ? tracks[k].joints[j].confidence : kHiddenConfidence;
-      out.keypoints.push_back(static_cast<float>(point.valid ? point.uv.x : kNaN));
-      out.keypoints.push_back(static_cast<float>(point.valid ? point.uv.y : kNaN));
-      out.keypoints.push_back(static_cast<float>(point.valid ? expected : 0.0));
+    for (std::size_t j = 0; j < setup.joints; ++j) {
+      const std::size_t lane = k * setup.joints + j;
+      const bool valid = image.at(kDepth, lane) > 0.0;
+      const double u = image.at(kU, lane);
+      const double v = image.at(kVpx, lane);
+      const bool inside = valid && u >= 0.0 && u < model.width && v >= 0.0 && v < model.height;
+      const bool visible = inside && !hidden(image, boxes, setup, camera, k, j);
+      const double expected = visible ? at.joints->at(kConfidence, lane) : kHiddenConfidence;
+      out.keypoints.push_back(static_cast<float>(valid ? u : kNaN));
+      out.keypoints.push_back(static_cast<float>(valid ? v : kNaN));
+      out.keypoints.push_back(static_cast<float>(valid ? expected : 0.0));
       out.visible.push_back(visible ? 1 : 0);
     }
   }
   return out;
+}
+
+std::uint64_t live_cameras(const State& state, std::size_t cameras) {
+  std::uint64_t live = 0;
+  for (std::size_t c = 0; c < cameras; ++c) {
+    if (state.last_frame_ns[c] == kNever) continue;
+    const double age = static_cast<double>(state.time_ns - state.last_frame_ns[c]);
+    if (age <= kViewIntervals * static_cast<double>(state.interval_ns[c]) + 1e6) {
+      live |= std::uint64_t{1} << c;
+    }
+  }
+  return live;
 }
 
 }  // namespace tipoff

@@ -1,4 +1,4 @@
-"""Projection, undistortion and triangulation in plain array code: the oracle of the C++ core.
+"""Whole arrays in plain array code: the oracle of the C++ core, and a recorded game solved again.
 
 Everything runs on the Python array API: the namespace is taken from the points or pixels given, so
 that NumPy (2.1 and later), CuPy and others do. The rules are those of core/triangulate.hpp, written
@@ -12,6 +12,32 @@ pixels, damped as by Marquardt (1963).
 from __future__ import annotations
 
 from accel.reference.cameras import Cameras, project, undistort
+from accel.reference.game import (
+    Detections,
+    Learned,
+    Progress,
+    Recording,
+    Resolved,
+    ResolveOptions,
+    Source,
+    learn,
+    resolve,
+)
 from accel.reference.points import Solution, triangulate
 
-__all__ = ["Cameras", "Solution", "project", "triangulate", "undistort"]
+__all__ = [
+    "Cameras",
+    "Detections",
+    "Learned",
+    "Progress",
+    "Recording",
+    "ResolveOptions",
+    "Resolved",
+    "Solution",
+    "Source",
+    "learn",
+    "project",
+    "resolve",
+    "triangulate",
+    "undistort",
+]

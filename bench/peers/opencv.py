@@ -12,8 +12,8 @@ from bench.sim import FrameSet, RigArrays
 class Undistortion:
     """`cv2.undistortPoints` once a camera, on one thread, as its own defaults iterate."""
 
-    name = f"OpenCV {cv2.__version__} undistortPoints"
-    """Shown in the table."""
+    name = f"OpenCV {cv2.__version__}"
+    does = "cv2.undistortPoints of the same points alone"
 
     def __init__(self, rig: RigArrays) -> None:
         """Keep the lenses of `rig`."""

@@ -33,6 +33,7 @@ def results(out: Path) -> list[dict[str, Any]]:
     return [json.loads(p.read_text("utf-8")) for p in sorted(out.rglob("result.json"))]
 
 
+QUICK = ("suite.worst_frames=0", "suite.memory_frames=0")
 SMALL_CORE = (
     "suite=core",
     "rig=court4",
@@ -40,6 +41,11 @@ SMALL_CORE = (
     "suite.frames=90",
     "suite.timed_frames=10",
     "suite.repetitions=2",
+    "suite.peer_frames=3",
+    "suite.peer_budget_s=0.2",
+    "suite.worst_frames=80",
+    "suite.worst_cameras=[4]",
+    "suite.memory_frames=10",
 )
 
 
@@ -49,9 +55,17 @@ def test_core_leaves_a_table_and_a_run_folder_that_says_everything(tmp_path: Pat
     assert "OpenCV" in done.stdout
     assert "mpjpe" in done.stdout
     (found,) = results(tmp_path)
-    times, accuracy = found["tables"]
-    assert [row["system"].split()[0] for row in times["rows"]] == ["tipoff", "OpenCV"]
-    (row,) = accuracy["rows"]
+    times, accuracy, worst, memory = found["tables"]
+    systems = [row["system"].split()[0] for row in times["rows"]]
+    assert systems[:2] == ["tipoff", "OpenCV"]
+    told = " ".join([*systems, *found["notes"]])
+    assert "aniposelib" in told
+    assert "ose2" in told
+    row = accuracy["rows"][0]
+    assert row["system"] == "tipoff"
+    assert worst["rows"][0]["ratio"] >= 1
+    assert worst["rows"][0]["at"] >= 60
+    assert memory["rows"][0]["full_kib"] > 0
     assert row["mpjpe_mm"] < 60
     assert row["recall"] > 0.95
     assert row["digest"] in done.stdout
@@ -65,7 +79,7 @@ def test_core_leaves_a_table_and_a_run_folder_that_says_everything(tmp_path: Pat
 def test_core_gives_the_same_digest_for_the_same_seed_and_another_for_another(
     tmp_path: Path,
 ) -> None:
-    done = run_bench(tmp_path, "-m", *SMALL_CORE, "peer=none,opencv", "seed=1,2")
+    done = run_bench(tmp_path, "-m", *SMALL_CORE, "peer=none,opencv", "seed=1,2", *QUICK)
     assert done.returncode == 0, done.stderr
     digests = {
         (r["config"]["seed"], r["config"]["peer"]["name"]): r["tables"][1]["rows"][0]["digest"]
@@ -80,8 +94,41 @@ def test_shelf_reaches_its_target_with_one_identity_an_actor(tmp_path: Path) -> 
     done = run_bench(tmp_path, "suite=shelf")
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = results(tmp_path)[0]["tables"][0]["rows"]
-    assert row["pcp"] >= 95.0
+    assert row["pcp"] >= 96.5
+    assert row["ghosts_percent"] <= 3.0
     assert row["ids"] == "1 1 1"
+
+
+def test_uncertainty_marks_every_cell_with_enough_joints(tmp_path: Path) -> None:
+    done = run_bench(
+        tmp_path,
+        "suite=uncertainty",
+        "rig.cameras=[3]",
+        "suite.workloads=[async]",
+        "suite.people=6",
+        "suite.frames=120",
+        "suite.least_joints=500",
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found = results(tmp_path)[0]
+    rows = {row["asked"]: row for row in found["tables"][0]["rows"]}
+    assert {"live", "live, inside"} <= set(rows)
+    for row in rows.values():
+        told = {name: row[name].split() for name in ("all", "trunk", "limbs", "3-4_views")}
+        for percent, mark in told.values():
+            assert (mark == "✓") == (93 <= float(percent) <= 97)
+    missed = any("✗" in str(row) for row in rows.values())
+    assert any("coverage of" in miss for miss in found["targets_missed"]) == missed
+
+
+def test_cmc_stands_beside_the_published_tracks(tmp_path: Path) -> None:
+    done = run_bench(tmp_path, "suite=cmc", "suite.frames=60", "suite.sequences=[CMC1]")
+    assert done.returncode in (0, 1), done.stderr
+    ours, published = results(tmp_path)[0]["tables"][0]["rows"]
+    assert published["mota"] == published["idf1"] == 1.0
+    assert ours["recall"] > 0.8
+    assert ours["precision"] > 0.8
+    assert ours["distance_mm"] < 300
 
 
 def test_a_missed_target_is_exit_code_1_and_still_leaves_the_run_folder(tmp_path: Path) -> None:
@@ -110,7 +157,10 @@ def test_triton_compares_the_server_with_this_process(tmp_path: Path) -> None:
     [
         (("suite=core", "workload.fps=0"), 2, "workload.fps"),
         (("suite=shelf", "suite.data=/nowhere"), 3, "TIPOFF_DATA"),
-        (("suite=core", "peer.name=nobody"), 3, "nobody"),
+        (("suite=cmc", "suite.data=/nowhere"), 3, "TIPOFF_DATA"),
+        (("suite=cmc", "suite.sequences=[CMC9]"), 2, "CMC9"),
+        (("suite=uncertainty", "suite.workloads=[easy]"), 2, "easy"),
+        (("suite=core", "peer.modules=[nobody]"), 3, "nobody"),
         (("suite=nothing",), 1, "suite/nothing"),
         (("suite=core", "suite.frames=many"), 1, "suite.frames"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 import accel
-from bench.arrays import Ints, Keypoints
-from bench.peers import load_peer
-from bench.sim import Arena, preset
-from bench.suites.core import evaluate, race
+from bench.arrays import Floats, Ints, Keypoints
+from bench.evaluation import evaluate, race, score_peer
+from bench.peers import Found, Peer, load_peer, load_peers
+from bench.sim import Arena, FrameSet, preset
 from tipoff.errors import NotFoundError
 
 
@@ -93,27 +95,66 @@ def test_equal_results_have_equal_digests_and_others_do_not(arena: Arena) -> Non
     assert first != other
 
 
-def test_the_race_times_every_frame_set_of_every_repetition_for_both(arena: Arena) -> None:
+def peer(name: str, arena: Arena) -> Peer:
+    found = load_peer(name, arena.rig)
+    assert found is not None
+    return found
+
+
+def test_the_race_times_every_frame_set_of_every_repetition_for_all(arena: Arena) -> None:
     made: list[Oracle] = []
 
     def factory(_: accel.Rig) -> Oracle:
         made.append(Oracle(arena))
         return made[-1]
 
-    found = race(factory, arena, frames=4, repetitions=3)
+    found = race(factory, arena, frames=4, repetitions=3, peers=[peer("opencv", arena)])
     assert [len(oracle.asked) for oracle in made] == [4, 4, 4]
     assert [name.split()[0] for name in found] == ["tipoff", "OpenCV"]
     for spread in found.values():
         assert len(spread.medians) == 3
         assert 0 < spread.median <= spread.p99 <= spread.worst
-    assert list(race(factory, arena, 2, 1, peer_name="none")) == ["tipoff"]
+    assert list(race(factory, arena, 2, 1)) == ["tipoff"]
+
+
+class Slow:
+    """A peer that knows the truth, and how often it was asked and began anew."""
+
+    name, does = "slow", "nothing, slowly"
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena, self.calls, self.begun = arena, 0, 0
+
+    def prepare(self, frame_set: FrameSet) -> FrameSet:
+        return frame_set
+
+    def run(self, frame_set: FrameSet) -> Floats:
+        self.calls += 1
+        time.sleep(0.01)
+        return self.arena.truth(frame_set.time_ns)
+
+    def found(self, result: Floats) -> Found:
+        return Found(np.arange(len(result)), result + np.array([0.0, 0.02, 0.0]))
+
+    def forget(self) -> None:
+        self.begun += 1
+
+
+def test_a_slow_peer_is_timed_within_its_budget_and_scored_by_its_positions(arena: Arena) -> None:
+    slow = Slow(arena)
+    race(lambda _: Oracle(arena), arena, 30, 2, [slow], peer_budget_s=0.025)
+    assert slow.calls < 10
+    assert slow.begun == 2
+    metrics = score_peer(slow, arena, first=60, frames=5)
+    assert metrics is not None
+    assert metrics.mpjpe_mm == pytest.approx(20.0)
+    assert (metrics.frames, metrics.recall, metrics.switches) == (5, 1.0, 0)
+    assert score_peer(peer("opencv", arena), arena, 60, 5) is None
 
 
 def test_the_peer_gets_the_same_points_that_the_tracker_gets(arena: Arena) -> None:
-    peer = load_peer("opencv", arena.rig)
-    assert peer is not None
     frame_set = next(arena.frame_sets())
-    prepared = dict(peer.prepare(frame_set))
+    prepared = dict(peer("opencv", arena).prepare(frame_set))
     for view in frame_set.views:
         given = view.keypoints[view.keypoints[..., 2] > 0]
         np.testing.assert_array_equal(prepared[view.camera][:, 0], given[:, :2])
@@ -122,3 +163,28 @@ def test_the_peer_gets_the_same_points_that_the_tracker_gets(arena: Arena) -> No
 def test_an_unknown_peer_is_refused(arena: Arena) -> None:
     with pytest.raises(NotFoundError, match="nobody"):
         load_peer("nobody", arena.rig)
+    with pytest.raises(NotFoundError, match="nobody"):
+        load_peers(["opencv", "nobody"], arena.rig)
+
+
+def test_a_peer_that_is_not_installed_is_left_out_and_named(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "Pose2Sim", None)
+    peers, notes = load_peers(["opencv", "pose2sim"], arena.rig)
+    assert [p.name.split()[0] for p in peers] == ["OpenCV"]
+    assert len(notes) == 1
+    assert "pose2sim" in notes[0]
+    assert "pip install" in notes[0]
+
+
+@pytest.mark.parametrize(("name", "mpjpe_mm"), [("aniposelib", 60.0), ("pose2sim", 60.0)])
+def test_peers_place_people_where_they_are(name: str, mpjpe_mm: float) -> None:
+    arena = Arena(preset("clean", cameras=4, people=3, frames=64))
+    peers, notes = load_peers([name], arena.rig)
+    if notes:
+        pytest.skip(notes[0])
+    metrics = score_peer(peers[0], arena, first=60, frames=3)
+    assert metrics is not None
+    assert metrics.mpjpe_mm < mpjpe_mm
+    assert (metrics.recall, metrics.precision, metrics.switches) == (1.0, 1.0, 0)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bench.arrays import Floats, Ints
-from bench.metrics import CHI2_95, Score, best_pairs
+from bench.metrics import Score, best_pairs
+from bench.trust import CHI2_95
 
 JOINTS = 17
 

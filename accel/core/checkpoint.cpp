@@ -1,0 +1,311 @@
+// A tracker as bytes and back. Kept are the state before the oldest group that may still change and
+// the frames after it: the rest follows from them, bit for bit.
+#include <algorithm>
+#include <array>
+
+#include "archive.hpp"
+#include "observation.hpp"
+#include "tracker.hpp"
+
+namespace tipoff {
+namespace {
+
+constexpr std::array<char, 8> kMagic{'T', 'I', 'P', 'O', 'F', 'F', 'C', 'K'};
+constexpr std::uint32_t kVersion = 2;
+constexpr std::size_t kChecksumBytes = 8;
+// Bounds of what a sound checkpoint can hold.
+constexpr std::int64_t kTimeBound = std::int64_t{1} << 62;
+constexpr std::int64_t kCountBound = std::int64_t{1} << 60;
+constexpr int kMaxRows = 1 << 24;
+constexpr int kMaxRoster = 1 << 16;
+
+// FNV-1a over 64 bits: finds damage, not forgery.
+std::uint64_t checksum(const std::uint8_t* bytes, std::size_t size) {
+  std::uint64_t hash = 14695981039346656037ULL;
+  for (std::size_t i = 0; i < size; ++i) {
+    hash ^= bytes[i];
+    hash *= 1099511628211ULL;
+  }
+  return hash;
+}
+
+std::uint64_t rig_digest(const Rig& rig) {
+  Writer w;
+  for (Camera camera : rig.cameras) {
+    w(camera.k.fx, camera.k.fy, camera.k.skew, camera.k.cx, camera.k.cy, camera.d.k1, camera.d.k2,
+      camera.d.p1, camera.d.p2, camera.d.k3, camera.R.m, camera.t.x, camera.t.y, camera.t.z,
+      camera.width, camera.height, camera.readout_ns);
+  }
+  return checksum(w.bytes.data(), w.bytes.size());
+}
+
+template <class Archive>
+void archive_options(Archive& a, TrackerOptions& o) {
+  SkeletonSpec& s = o.skeleton;
+  a(s.joints);
+  std::vector<int> limbs;
+  for (const auto& [from, to] : s.limbs) {
+    limbs.push_back(from);
+    limbs.push_back(to);
+  }
+  a(limbs, s.mirror, s.trunk, s.parents);
+  if constexpr (Archive::kReading) {
+    s.limbs.clear();
+    for (std::size_t i = 0; i + 1 < limbs.size(); i += 2) {
+      s.limbs.emplace_back(limbs[i], limbs[i + 1]);
+    }
+  }
+  a(o.max_delay_ns, o.max_coast_ns, o.max_lost_ns, o.max_std_m, o.sigma_px, o.certain_views,
+    o.lag_ns, o.isa, o.label);
+}
+
+void require(bool holds, const char* what) {
+  if (!holds) throw BadArchive(std::string(what) + " cannot be");
+}
+
+bool is_time(std::int64_t t) {
+  return t == kNever || (t < kTimeBound && t > -kTimeBound);
+}
+
+template <class Archive>
+void archive_lanes(Archive& a, Lanes& lanes, std::size_t count) {
+  if constexpr (Archive::kReading) {
+    require(a.left() >= lanes.rows() * count * sizeof(double), "a length");
+    lanes.clear(count);
+  }
+  for (std::size_t r = 0; r < lanes.rows(); ++r) {
+    for (std::size_t i = 0; i < count; ++i) a(lanes.at(r, i));
+  }
+}
+
+template <class Archive>
+void archive_detection(Archive& a, Detection& d) {
+  a(d.source, d.present, d.x0, d.y0, d.x1, d.y1, d.size_px);
+}
+
+template <class Archive>
+void archive_frame(Archive& a, Frame& f, const Setup& setup) {
+  std::uint64_t detections = f.detections.size();
+  a(f.camera, f.time_ns, f.rows, f.roster, f.searched, f.asked, detections);
+  if constexpr (Archive::kReading) {
+    f.joints = static_cast<int>(setup.joints);
+    require(f.camera >= 0 && f.camera < static_cast<int>(setup.rig.cameras.size()), "a camera");
+    require(f.time_ns < kTimeBound && f.time_ns > -kTimeBound, "a time");
+    require(f.rows >= 0 && f.rows <= kMaxRows && f.roster >= 0 && f.roster <= kMaxRoster,
+            "a number of rows");
+    require(detections <= static_cast<std::uint64_t>(kMaxDetections), "a number of detections");
+    f.detections.resize(static_cast<std::size_t>(detections));
+  }
+  for (Detection& d : f.detections) {
+    archive_detection(a, d);
+    require(d.source >= 0 && d.source < f.rows, "a detection's row");
+  }
+  const std::size_t lanes = f.detections.size() * f.lanes();
+  archive_lanes(a, f.keypoints, lanes);
+  a(f.evidence);
+  if constexpr (Archive::kReading) take_boxes(f);
+  require(f.evidence.size() == f.detections.size() * static_cast<std::size_t>(f.roster),
+          "a number of evidences");
+}
+
+// Frames by their place in a list, each written once.
+struct FrameList {
+  std::vector<FramePtr> frames;
+
+  std::uint32_t place(const FramePtr& frame) {
+    const auto found = std::find(frames.begin(), frames.end(), frame);
+    const auto at = static_cast<std::uint32_t>(found - frames.begin());
+    if (found == frames.end()) frames.push_back(frame);
+    return at;
+  }
+
+  const FramePtr& at(std::uint32_t place) const {
+    require(place < frames.size(), "a frame");
+    return frames[place];
+  }
+};
+
+template <class Archive>
+void archive_state(Archive& a, State& s, FrameList& list, const Setup& setup) {
+  a(s.time_ns, s.next_id, s.next_key, s.steps, s.noise, s.liveliness, s.tracks);
+  require(s.tracks.size() <= static_cast<std::size_t>(kMaxTracks), "a number of tracks");
+  archive_lanes(a, s.joints, s.tracks.size() * setup.joints);
+  a(s.supports);
+  require(s.supports.size() == padded(s.tracks.size() * setup.joints), "a number of joints");
+  archive_lanes(a, s.limbs, s.tracks.size() * setup.limbs);
+  std::uint64_t leftovers = s.leftovers.size();
+  a(leftovers);
+  if constexpr (Archive::kReading) {
+    require(leftovers <= static_cast<std::uint64_t>(kMaxCameras) * kMaxDetections,
+            "a number of leftovers");
+    s.leftovers.resize(static_cast<std::size_t>(leftovers));
+  }
+  for (Leftover& leftover : s.leftovers) {
+    std::uint32_t place = 0;
+    std::uint64_t detection = leftover.detection;
+    if constexpr (!Archive::kReading) place = list.place(leftover.frame);
+    a(place, detection);
+    if constexpr (Archive::kReading) {
+      leftover.frame = list.at(place);
+      leftover.detection = static_cast<std::size_t>(detection);
+      require(detection < leftover.frame->detections.size(), "a leftover");
+    }
+  }
+  a(s.last_frame_ns, s.interval_ns, s.last_search_ns, s.counters);
+}
+
+void check(const State& s) {
+  require(is_time(s.time_ns), "a time");
+  require(s.next_id > 0 && s.next_id < kCountBound && s.next_key > 0 && s.next_key < kCountBound &&
+              s.steps >= 0 && s.steps < kCountBound,
+          "a number");
+  std::int64_t key = 0;
+  for (const Track& track : s.tracks) {
+    require(track.key > key && track.id >= -1 && track.id < s.next_id, "an identity");
+    key = track.key;
+    require(is_time(track.born_ns) && is_time(track.seen_ns) && is_time(track.paired_ns), "a time");
+  }
+  require(key < s.next_key, "an identity");
+  for (const std::int64_t t : s.last_frame_ns) require(is_time(t), "a time");
+  for (const std::int64_t t : s.last_search_ns) require(is_time(t), "a time");
+  for (const std::int64_t t : s.interval_ns)
+    require(t >= -kTimeBound / 4 && t < kTimeBound / 4, "an interval");
+  const Counters& c = s.counters;
+  for (const std::int64_t n :
+       {c.births, c.deaths, c.assigned, c.unassigned, c.flipped, c.restarted}) {
+    require(n < kCountBound && n > -kCountBound, "a count");
+  }
+}
+
+template <class Archive>
+void archive_stats(Archive& a, TrackerStats& s) {
+  a(s.accepted, s.refused_late, s.refused_twice, s.held_ahead, s.dropped_detections,
+    s.missing_keypoints, s.replayed);
+  for (const std::int64_t n : {s.accepted, s.refused_late, s.refused_twice, s.held_ahead,
+                               s.dropped_detections, s.missing_keypoints, s.replayed}) {
+    require(n >= 0 && n < kCountBound, "a count");
+  }
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> Tracker::checkpoint() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  process();
+  // The order of writing is that of reading: frames, then the state that refers to them.
+  FrameList list;
+  for (const FramePtr& frame : frames_) list.place(frame);
+  for (const Ahead& waiting : ahead_) {
+    if (waiting.frame != nullptr) list.place(waiting.frame);
+  }
+  for (const Leftover& leftover : base_.leftovers) list.place(leftover.frame);
+
+  Writer w;
+  std::array<char, 8> magic = kMagic;
+  std::uint32_t version = kVersion;
+  std::uint64_t rig = rig_digest(setup_.rig);
+  TrackerOptions options = setup_.options;
+  w(magic, version, rig);
+  archive_options(w, options);
+  std::uint64_t frames = list.frames.size();
+  w(frames);
+  for (const FramePtr& frame : list.frames) {
+    Frame copy = *frame;
+    archive_frame(w, copy, setup_);
+  }
+  archive_state(w, base_, list, setup_);
+  std::uint64_t kept = frames_.size();
+  w(newest_ns_, kept);
+  for (const Ahead& waiting : ahead_) {
+    std::uint8_t there = waiting.frame != nullptr ? 1 : 0;
+    std::uint8_t alone = waiting.alone ? 1 : 0;
+    std::uint32_t place = there != 0 ? list.place(waiting.frame) : 0;
+    w(there, alone, place);
+  }
+  archive_stats(w, stats_);
+  std::uint64_t sum = checksum(w.bytes.data(), w.bytes.size());
+  w(sum);
+  return std::move(w.bytes);
+}
+
+std::unique_ptr<Tracker> Tracker::restore(Rig rig, const std::uint8_t* bytes, std::size_t size) {
+  if (size < kMagic.size() + kChecksumBytes || std::memcmp(bytes, kMagic.data(), 8) != 0) {
+    throw BadCheckpoint("this is no checkpoint of a tracker; give the bytes of `checkpoint()`");
+  }
+  const std::size_t body = size - kChecksumBytes;
+  std::uint64_t sum = 0;
+  std::memcpy(&sum, bytes + body, sizeof sum);
+  Reader r(bytes, body);
+  std::array<char, 8> magic{};
+  std::uint32_t version = 0;
+  std::uint64_t digest = 0;
+  try {
+    r(magic, version);
+    if (version != kVersion) {
+      throw BadCheckpoint("the checkpoint has version " + std::to_string(version) +
+                          ", this build reads " + std::to_string(kVersion) +
+                          "; continue with the build that wrote it");
+    }
+    if (sum != checksum(bytes, body)) {
+      throw BadCheckpoint(
+          "the checkpoint is damaged: its checksum differs; take the one before it");
+    }
+    r(digest);
+    if (digest != rig_digest(rig)) {
+      throw BadCheckpoint(
+          "the checkpoint was made with another rig; give the calibration that it began with");
+    }
+    TrackerOptions options;
+    archive_options(r, options);
+    if (kernels_of(options.isa) == nullptr) {
+      throw BadCheckpoint("the checkpoint asks for isa \"" + options.isa +
+                          "\", which this processor does not have; continue on one that has");
+    }
+    auto tracker = std::make_unique<Tracker>(std::move(rig), std::move(options));
+    Tracker& t = *tracker;
+    FrameList list;
+    std::uint64_t frames = 0;
+    r(frames);
+    require(frames <= r.left(), "a number of frames");
+    for (std::uint64_t i = 0; i < frames; ++i) {
+      auto frame = std::make_shared<Frame>();
+      archive_frame(r, *frame, t.setup_);
+      list.frames.push_back(std::move(frame));
+    }
+    archive_state(r, t.base_, list, t.setup_);
+    check(t.base_);
+    std::uint64_t kept = 0;
+    r(t.newest_ns_, kept);
+    require(is_time(t.newest_ns_) && kept <= frames, "a number of frames");
+    for (std::uint64_t i = 0; i < kept; ++i) {
+      const FramePtr& frame = list.frames[static_cast<std::size_t>(i)];
+      const bool ascends =
+          t.frames_.empty() || t.frames_.back()->time_ns < frame->time_ns ||
+          (t.frames_.back()->time_ns == frame->time_ns && t.frames_.back()->camera < frame->camera);
+      require(ascends && frame->time_ns <= t.newest_ns_ && frame->time_ns > t.base_.time_ns,
+              "an order of frames");
+      t.frames_.push_back(frame);
+    }
+    for (Ahead& waiting : t.ahead_) {
+      std::uint8_t there = 0;
+      std::uint8_t alone = 0;
+      std::uint32_t place = 0;
+      r(there, alone, place);
+      if (there != 0) waiting = {list.at(place), alone != 0};
+    }
+    archive_stats(r, t.stats_);
+    require(r.left() == 0, "a length");
+    t.process();
+    return tracker;
+  } catch (const BadArchive& e) {
+    throw BadCheckpoint(std::string("the checkpoint is damaged: ") + e.what() +
+                        "; take the one before it");
+  } catch (const BadCheckpoint&) {
+    throw;
+  } catch (const std::invalid_argument& e) {
+    throw BadCheckpoint(std::string("the checkpoint is damaged: ") + e.what() +
+                        "; take the one before it");
+  }
+}
+
+}  // namespace tipoff

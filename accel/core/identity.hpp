@@ -1,0 +1,21 @@
+// Who becomes public, who is taken up again, and who goes.
+#pragma once
+
+#include "setup.hpp"
+#include "state.hpp"
+
+namespace tipoff {
+
+// Makes track k public: under the identity of the lost one that it is likely to be, or a new one.
+void confirm(State& state, std::size_t k, const Setup& setup);
+
+// Marks the weaker of two tracks that are one body as gone.
+void remove_duplicates(State& state, const Setup& setup);
+
+// Removes tracks that nobody has seen for too long, and those marked.
+void bury(State& state, const Setup& setup);
+
+// Adds a detection's log-likelihoods of the roster to a track's.
+void add_evidence(Track& track, const Frame& frame, std::size_t detection);
+
+}  // namespace tipoff

@@ -1,0 +1,330 @@
+// The arithmetic of the tracker, over many joints at once, in one table of functions an instruction
+// set.
+//
+// Every kernel treats its lanes apart and in the same order of operations, so that the width of the
+// registers changes no bit of the results. No file that defines kernels may include a standard
+// header or define an inline function with external linkage: the linker would keep one copy of it
+// for all instruction sets.
+#pragma once
+
+namespace tipoff {
+
+// Rows of a joint's state. Position and velocity in metres and metres a second; covariances by the
+// upper triangle; kPV by rows, position by velocity.
+enum Row : int {
+  kP = 0,
+  kV = 3,
+  kPP = 6,
+  kPV = 12,
+  kVV = 21,
+  kFilterRows = 27,
+  kHabit = 27,        // usual place beside the trunk's centre, m
+  kHabitVar = 30,     // its variance, m^2
+  kHabitWeight = 31,  // 0 until it is learned
+  kUnseen = 32,       // seconds since a view supported the joint
+  kConfidence = 33,   // mean confidence of the keypoints that last supported it
+  kFresh = 34,        // 1 where the filter was started anew in the state's last step
+  kLevel = 35,        // how much livelier this joint is than its kind, a factor of variances
+  kStateRows = 36,
+};
+
+// Rows of a track's image in one camera frame.
+enum ImageRow : int {
+  kU = 0,
+  kVpx = 1,
+  kDepth = 2,  // m, at most 0 where the joint has no image
+  kDu = 3,     // derivatives by world x, y, z
+  kDv = 6,
+  kImageVar = 9,  // variance of one coordinate through the joint's covariance, px^2
+  kImageRows = 10,
+};
+
+// Rows of what was measured, by frame and lane, and of what the solve says of it.
+enum ViewRow : int {
+  kZu = 0,
+  kZv = 1,
+  kInv = 2,    // 1 / variance, px^-2; 0 where there is no keypoint
+  kSure = 3,   // confidence
+  kR2 = 4,     // squared residual in variances after the solve
+  kShare = 5,  // expectation of kR2 after the fit, 0..2
+  kViewRows = 6,
+};
+
+// Rows of a solution.
+enum SolutionRow : int {
+  kMove = 0,  // from the start of the solve, m
+  kInfo = 3,  // of the views alone, upper triangle, m^-2
+  kCost = 9,  // robust cost of the views
+  kInliers = 10,
+  kCount = 11,      // views that saw the joint
+  kPriorCost = 12,  // squared distance from the prior in its covariance
+  kSolutionRows = 13,
+};
+
+// A camera as the kernels read it.
+struct Lens {
+  double R[9];
+  double t[3];
+  double center[3];
+  double fx, fy, skew, cx, cy;
+  double k1, k2, p1, p2, k3;
+  double max_r2;
+  double height;
+  double readout_s;
+};
+
+struct PredictArgs {
+  const double* from;
+  long from_stride;
+  double* to;
+  long to_stride;
+  long lanes;
+  double dt_s;
+  double keep;            // part of the velocity relative to the body that is left after dt
+  const double* q;        // spectral density of the acceleration, m^2/s^3, a lane each
+  const double* body[3];  // the body's velocity, a lane each
+};
+
+struct PullArgs {
+  double* state;
+  long stride;
+  long lanes;
+  const double* target[3];
+  const double* variance;  // of the pull, m^2; 0 where there is none
+};
+
+struct ProjectArgs {
+  const Lens* lens;
+  const double* state;
+  long stride;
+  long lanes;
+  double offset_s;  // the first row's time after the state's
+  double* image;
+  long image_stride;
+};
+
+struct MisfitArgs {
+  const double* u;  // the track's image
+  const double* v;
+  const double* depth;
+  const double* variance;
+  const double* zu;  // the detection, padded to whole blocks
+  const double* zv;
+  const double* noise;  // variance, px^2, 0 where missing
+  long blocks;
+  double floor;  // px^2 added to every variance
+  double vague;  // px^2 of the image at which a joint counts half
+};
+
+struct Misfit {
+  double sum;
+  double total;
+  double common;
+  double mean_u;
+  double mean_v;
+};
+
+// One detection as the caller holds it: u, v, confidence of every joint in turn.
+struct SieveArgs {
+  const float* keypoints;
+  long joints;
+  double most_u;  // coordinates beyond these are no measurements
+  double most_v;
+  double* u;  // padded to whole blocks; all three 0 where there is no measurement
+  double* v;
+  double* confidence;
+};
+
+struct Sieved {
+  double weight;  // sum of the confidences
+  double present;
+  double x0, y0, x1, y1;
+};
+
+// The noise of keypoints by their confidence, in four bands of equal width.
+struct NoiseArgs {
+  const double* confidence;
+  long lanes;
+  double band[4];     // variance, px^2
+  double inverse[4];  // 1 / variance
+  double* variance;   // 0 where there is no keypoint
+  double* information;
+};
+
+// A track's joints in one image.
+struct BoxArgs {
+  const double* u;
+  const double* v;
+  const double* depth;
+  const double* variance;
+  long joints;
+  double width;
+  double height;
+};
+
+struct Boxed {
+  double valid, inside, depth, variance;
+  double x0, y0, x1, y1;
+};
+
+// Which detections' boxes come near a track's.
+struct ReachArgs {
+  const double* boxes;  // rows x0, y0, x1, y1, size
+  long stride;
+  long lanes;
+  double x0, y0, x1, y1, size;  // the track's
+  double reach;                 // px
+  double part;                  // of the larger size, added to the reach
+  unsigned char* near;
+};
+
+// Which cameras support which joint after the solve.
+struct SupportArgs {
+  int frames;
+  double* const* views;
+  long image_stride;
+  const long long* bits;  // by frame: its camera's
+  const double* solution;
+  long solution_stride;
+  long lanes;
+  unsigned long* supports;  // a mask a lane
+  double* unseen;
+  double* confidence;
+};
+
+struct SolveArgs {
+  const double* state;
+  long stride;
+  long lanes;
+  int frames;
+  const double* const* images;  // kImageRows each
+  double* const* views;         // kViewRows each
+  long image_stride;
+  double* solution;
+  long solution_stride;
+};
+
+struct ConditionArgs {
+  double* state;
+  long stride;
+  long lanes;
+  const double* solution;
+  long solution_stride;
+  const double* apply;  // 1 where the lane is to be updated
+  int frames;
+  const double* const* images;
+  double* const* views;
+  long image_stride;
+  int shares;         // whether to fill kShare
+  double* gained[2];  // |move|^2 and the trace of what the covariance lost, a lane each
+};
+
+// A solve through the full camera model. Rows: views as above with one more for time.
+struct FullArgs {
+  int frames;
+  const Lens* const* lenses;
+  const double* const* views;  // kZu, kZv, kInv by lane
+  const double* const* times;  // s after the state's time, by lane
+  double* const* r2;
+  long stride;
+  long lanes;
+  const double* start[3];
+  const double* velocity[3];
+  const double* prior[3];  // may be null: no prior
+  const double* information[6];
+  double* solution;
+  long solution_stride;
+  int steps;
+};
+
+struct PairArgs {
+  const Lens* a;
+  const Lens* b;
+  const double* ray_a[3];
+  const double* ray_b[3];
+  const double* inv_a;
+  const double* inv_b;
+  double* point[3];
+  double* met;  // 1 where the rays meet before both cameras
+  long lanes;
+};
+
+struct CostArgs {
+  int frames;
+  const Lens* const* lenses;
+  const double* const* views;
+  const double* const* times;
+  long stride;
+  long lanes;
+  const double* velocity[3];
+  const double* point[3];
+  double* cost;
+};
+
+struct RayArgs {
+  const Lens* lens;
+  const double* u;
+  const double* v;
+  const double* given;  // > 0 where there is a keypoint
+  double* ray[3];
+  double* valid;
+  long lanes;
+};
+
+// How well the rays of two detections meet, joint by joint.
+struct MeetArgs {
+  const Lens* a;
+  const Lens* b;
+  const double* ray_a[3];
+  const double* ray_b[3];
+  const double* valid_a;
+  const double* valid_b;
+  double scale_a;  // squared: (focal length / size / allowed error / 2)^2
+  double scale_b;
+  long blocks;
+};
+
+struct Meeting {
+  double sum;
+  double common;
+  double low[3];
+  double high[3];
+};
+
+struct SmoothArgs {
+  const double* filtered;
+  const double* predicted;
+  const double* later;  // the smoothed state after
+  double* out;
+  const double* cut;  // 1 where nothing may be learned from what came after
+  long stride;
+  long lanes;
+  double dt_s;
+  double keep;
+};
+
+struct Kernels {
+  const char* name;
+  void (*predict)(const PredictArgs&);
+  void (*pull)(const PullArgs&);
+  void (*project)(const ProjectArgs&);
+  void (*sieve)(const SieveArgs&, Sieved&);
+  void (*noise)(const NoiseArgs&);
+  void (*box)(const BoxArgs&, Boxed&);
+  void (*reach)(const ReachArgs&);
+  void (*support)(const SupportArgs&);
+  void (*misfit)(const MisfitArgs&, Misfit&);
+  void (*solve)(const SolveArgs&);
+  void (*condition)(const ConditionArgs&);
+  void (*full)(const FullArgs&);
+  void (*pair)(const PairArgs&);
+  void (*cost)(const CostArgs&);
+  void (*rays)(const RayArgs&);
+  void (*meet)(const MeetArgs&, Meeting&);
+  void (*smooth)(const SmoothArgs&);
+};
+
+// Squared residual (in variances, two degrees of freedom) up to which the loss is quadratic: 95 %.
+constexpr double kCore = 6.0;
+
+}  // namespace tipoff

@@ -1,0 +1,1084 @@
+// The kernels themselves, compiled once an instruction set: TIPOFF_ISA names the namespace,
+// TIPOFF_WIDTH the doubles in a register. See kernels.hpp for what may not stand here.
+#include "kernels.hpp"
+
+namespace tipoff {
+namespace TIPOFF_ISA {
+namespace {
+
+constexpr int W = TIPOFF_WIDTH;
+constexpr int kParts = 8 / W;
+typedef double vd __attribute__((vector_size(8 * TIPOFF_WIDTH)));
+typedef long long vm __attribute__((vector_size(8 * TIPOFF_WIDTH)));
+
+typedef float vf __attribute__((vector_size(4 * TIPOFF_WIDTH)));
+
+#define TIPOFF_INLINE static inline __attribute__((always_inline))
+
+TIPOFF_INLINE vd load(const double* p) {
+  vd r;
+  __builtin_memcpy(&r, p, sizeof r);
+  return r;
+}
+TIPOFF_INLINE void store(double* p, vd x) {
+  __builtin_memcpy(p, &x, sizeof x);
+}
+TIPOFF_INLINE vd all(double x) {
+  vd r;
+  for (int i = 0; i < W; ++i) r[i] = x;
+  return r;
+}
+TIPOFF_INLINE vd root(vd x) {
+  vd r;
+  for (int i = 0; i < W; ++i) r[i] = __builtin_sqrt(x[i]);
+  return r;
+}
+TIPOFF_INLINE vd least(vd a, vd b) {
+  return a < b ? a : b;
+}
+TIPOFF_INLINE vd most(vd a, vd b) {
+  return a > b ? a : b;
+}
+TIPOFF_INLINE bool any(vm m) {
+  long long r = 0;
+  for (int i = 0; i < W; ++i) r |= m[i];
+  return r != 0;
+}
+
+struct V3 {
+  vd x, y, z;
+};
+struct S3 {
+  vd xx, xy, xz, yy, yz, zz;
+};
+
+TIPOFF_INLINE V3 load3(const double* p, long stride) {
+  return {load(p), load(p + stride), load(p + 2 * stride)};
+}
+TIPOFF_INLINE void store3(double* p, long stride, const V3& v) {
+  store(p, v.x);
+  store(p + stride, v.y);
+  store(p + 2 * stride, v.z);
+}
+TIPOFF_INLINE V3 gather3(const double* const p[3], long i) {
+  return {load(p[0] + i), load(p[1] + i), load(p[2] + i)};
+}
+TIPOFF_INLINE S3 load6(const double* p, long stride) {
+  return {load(p),
+          load(p + stride),
+          load(p + 2 * stride),
+          load(p + 3 * stride),
+          load(p + 4 * stride),
+          load(p + 5 * stride)};
+}
+TIPOFF_INLINE void store6(double* p, long stride, const S3& s) {
+  store(p, s.xx);
+  store(p + stride, s.xy);
+  store(p + 2 * stride, s.xz);
+  store(p + 3 * stride, s.yy);
+  store(p + 4 * stride, s.yz);
+  store(p + 5 * stride, s.zz);
+}
+TIPOFF_INLINE vd dot(const V3& a, const V3& b) {
+  return a.x * b.x + a.y * b.y + a.z * b.z;
+}
+TIPOFF_INLINE V3 times(const S3& s, const V3& v) {
+  return {s.xx * v.x + s.xy * v.y + s.xz * v.z, s.xy * v.x + s.yy * v.y + s.yz * v.z,
+          s.xz * v.x + s.yz * v.y + s.zz * v.z};
+}
+
+// The inverse by cofactors; `ok` where it is positive definite to working precision.
+TIPOFF_INLINE S3 inverse(const S3& a, vm& ok) {
+  const vd cxx = a.yy * a.zz - a.yz * a.yz;
+  const vd cxy = a.xz * a.yz - a.xy * a.zz;
+  const vd cxz = a.xy * a.yz - a.xz * a.yy;
+  const vd det = a.xx * cxx + a.xy * cxy + a.xz * cxz;
+  const vd czz = a.xx * a.yy - a.xy * a.xy;
+  ok = (det > all(1e-280)) & (det < all(1e280)) & (a.xx > all(0.0)) & (czz > all(0.0));
+  const vd s = all(1.0) / (ok ? det : all(1.0));
+  return {s * cxx,
+          s * cxy,
+          s * cxz,
+          s * (a.xx * a.zz - a.xz * a.xz),
+          s * (a.xy * a.xz - a.xx * a.yz),
+          s * czz};
+}
+
+// ---- motion
+// ---------------------------------------------------------------------------------------
+
+struct Full {
+  V3 p, v;
+  S3 pp;
+  vd pv[9];
+  S3 vv;
+};
+
+TIPOFF_INLINE Full load_full(const double* base, long stride) {
+  Full f;
+  f.p = load3(base + kP * stride, stride);
+  f.v = load3(base + kV * stride, stride);
+  f.pp = load6(base + kPP * stride, stride);
+  for (int i = 0; i < 9; ++i) f.pv[i] = load(base + (kPV + i) * stride);
+  f.vv = load6(base + kVV * stride, stride);
+  return f;
+}
+TIPOFF_INLINE void store_full(double* base, long stride, const Full& f) {
+  store3(base + kP * stride, stride, f.p);
+  store3(base + kV * stride, stride, f.v);
+  store6(base + kPP * stride, stride, f.pp);
+  for (int i = 0; i < 9; ++i) store(base + (kPV + i) * stride, f.pv[i]);
+  store6(base + kVV * stride, stride, f.vv);
+}
+
+void predict(const PredictArgs& a) {
+  const double dt = a.dt_s;
+  const double dt2 = dt * dt;
+  for (long i = 0; i < a.lanes; i += W) {
+    Full f = load_full(a.from + i, a.from_stride);
+    const V3 body = gather3(a.body, i);
+    const vd q = load(a.q + i);
+    f.p = {f.p.x + dt * f.v.x, f.p.y + dt * f.v.y, f.p.z + dt * f.v.z};
+    f.v = {body.x + a.keep * (f.v.x - body.x), body.y + a.keep * (f.v.y - body.y),
+           body.z + a.keep * (f.v.z - body.z)};
+    const vd noise = q * (dt2 * dt / 3.0);
+    f.pp.xx = f.pp.xx + dt * (2.0 * f.pv[0]) + dt2 * f.vv.xx + noise;
+    f.pp.xy = f.pp.xy + dt * (f.pv[1] + f.pv[3]) + dt2 * f.vv.xy;
+    f.pp.xz = f.pp.xz + dt * (f.pv[2] + f.pv[6]) + dt2 * f.vv.xz;
+    f.pp.yy = f.pp.yy + dt * (2.0 * f.pv[4]) + dt2 * f.vv.yy + noise;
+    f.pp.yz = f.pp.yz + dt * (f.pv[5] + f.pv[7]) + dt2 * f.vv.yz;
+    f.pp.zz = f.pp.zz + dt * (2.0 * f.pv[8]) + dt2 * f.vv.zz + noise;
+    const vd mixed = q * (0.5 * dt2);
+    f.pv[0] = a.keep * (f.pv[0] + dt * f.vv.xx) + mixed;
+    f.pv[1] = a.keep * (f.pv[1] + dt * f.vv.xy);
+    f.pv[2] = a.keep * (f.pv[2] + dt * f.vv.xz);
+    f.pv[3] = a.keep * (f.pv[3] + dt * f.vv.xy);
+    f.pv[4] = a.keep * (f.pv[4] + dt * f.vv.yy) + mixed;
+    f.pv[5] = a.keep * (f.pv[5] + dt * f.vv.yz);
+    f.pv[6] = a.keep * (f.pv[6] + dt * f.vv.xz);
+    f.pv[7] = a.keep * (f.pv[7] + dt * f.vv.yz);
+    f.pv[8] = a.keep * (f.pv[8] + dt * f.vv.zz) + mixed;
+    const double k2 = a.keep * a.keep;
+    const vd speed = q * dt;
+    f.vv = {k2 * f.vv.xx + speed, k2 * f.vv.xy,         k2 * f.vv.xz,
+            k2 * f.vv.yy + speed, k2 * f.vv.yz, k2 * f.vv.zz + speed};
+    store_full(a.to + i, a.to_stride, f);
+  }
+}
+
+// Takes over a moved position with its covariance; velocity follows by regression on it, which is
+// the Kalman update for a measurement of any rank.
+TIPOFF_INLINE void regress(Full& f, const S3& information, const V3& move, const S3& post) {
+  const vd i0[9] = {information.xx, information.xy, information.xz, information.xy, information.yy,
+                    information.yz, information.xz, information.yz, information.zz};
+  vd g[9];
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) {
+      g[3 * r + c] = i0[3 * r] * f.pv[c] + i0[3 * r + 1] * f.pv[3 + c] + i0[3 * r + 2] * f.pv[6 + c];
+    }
+  }
+  f.v = {f.v.x + (g[0] * move.x + g[3] * move.y + g[6] * move.z),
+         f.v.y + (g[1] * move.x + g[4] * move.y + g[7] * move.z),
+         f.v.z + (g[2] * move.x + g[5] * move.y + g[8] * move.z)};
+  const S3 lost{f.pp.xx - post.xx, f.pp.xy - post.xy, f.pp.xz - post.xz,
+                f.pp.yy - post.yy, f.pp.yz - post.yz, f.pp.zz - post.zz};
+  const V3 g0{g[0], g[3], g[6]};
+  const V3 g1{g[1], g[4], g[7]};
+  const V3 g2{g[2], g[5], g[8]};
+  const V3 l0 = times(lost, g0);
+  const V3 l1 = times(lost, g1);
+  const V3 l2 = times(lost, g2);
+  f.vv.xx = f.vv.xx - dot(g0, l0);
+  f.vv.xy = f.vv.xy - dot(g0, l1);
+  f.vv.xz = f.vv.xz - dot(g0, l2);
+  f.vv.yy = f.vv.yy - dot(g1, l1);
+  f.vv.yz = f.vv.yz - dot(g1, l2);
+  f.vv.zz = f.vv.zz - dot(g2, l2);
+  const V3 c0 = times(post, g0);
+  const V3 c1 = times(post, g1);
+  const V3 c2 = times(post, g2);
+  f.pv[0] = c0.x;
+  f.pv[3] = c0.y;
+  f.pv[6] = c0.z;
+  f.pv[1] = c1.x;
+  f.pv[4] = c1.y;
+  f.pv[7] = c1.z;
+  f.pv[2] = c2.x;
+  f.pv[5] = c2.y;
+  f.pv[8] = c2.z;
+  f.p = {f.p.x + move.x, f.p.y + move.y, f.p.z + move.z};
+  f.pp = post;
+}
+
+TIPOFF_INLINE Full choose(vm m, const Full& a, const Full& b) {
+  Full r;
+  r.p = {m ? a.p.x : b.p.x, m ? a.p.y : b.p.y, m ? a.p.z : b.p.z};
+  r.v = {m ? a.v.x : b.v.x, m ? a.v.y : b.v.y, m ? a.v.z : b.v.z};
+  r.pp = {m ? a.pp.xx : b.pp.xx, m ? a.pp.xy : b.pp.xy, m ? a.pp.xz : b.pp.xz,
+          m ? a.pp.yy : b.pp.yy, m ? a.pp.yz : b.pp.yz, m ? a.pp.zz : b.pp.zz};
+  for (int i = 0; i < 9; ++i) r.pv[i] = m ? a.pv[i] : b.pv[i];
+  r.vv = {m ? a.vv.xx : b.vv.xx, m ? a.vv.xy : b.vv.xy, m ? a.vv.xz : b.vv.xz,
+          m ? a.vv.yy : b.vv.yy, m ? a.vv.yz : b.vv.yz, m ? a.vv.zz : b.vv.zz};
+  return r;
+}
+
+// A measurement of the position alone, equally good in all directions.
+void pull(const PullArgs& a) {
+  for (long i = 0; i < a.lanes; i += W) {
+    const vd variance = load(a.variance + i);
+    const vm wanted = variance > all(0.0);
+    if (!any(wanted)) continue;
+    const Full before = load_full(a.state + i, a.stride);
+    vm ok;
+    const S3 information = inverse(before.pp, ok);
+    const vd w = all(1.0) / (wanted ? variance : all(1.0));
+    vm fine;
+    const S3 post = inverse({information.xx + w, information.xy, information.xz,
+                             information.yy + w, information.yz, information.zz + w},
+                            fine);
+    const V3 target = gather3(a.target, i);
+    const V3 d = times(post, {target.x - before.p.x, target.y - before.p.y, target.z - before.p.z});
+    Full after = before;
+    regress(after, information, {w * d.x, w * d.y, w * d.z}, post);
+    store_full(a.state + i, a.stride, choose(wanted & ok & fine, after, before));
+  }
+}
+
+// ---- cameras
+// --------------------------------------------------------------------------------------
+
+struct Distorted {
+  vd x, y, xx, xy, yy;
+};
+
+TIPOFF_INLINE Distorted distort(const Lens& c, vd x, vd y, vd r2) {
+  const vd x2 = x * x;
+  const vd y2 = y * y;
+  const vd xy = x * y;
+  const vd radial = 1.0 + r2 * (c.k1 + r2 * (c.k2 + r2 * c.k3));
+  const vd slope = c.k1 + r2 * (2.0 * c.k2 + r2 * (3.0 * c.k3));
+  Distorted out;
+  out.x = x * radial + (2.0 * c.p1) * xy + c.p2 * (r2 + 2.0 * x2);
+  out.y = y * radial + c.p1 * (r2 + 2.0 * y2) + (2.0 * c.p2) * xy;
+  out.xx = radial + 2.0 * x2 * slope + (2.0 * c.p1) * y + (6.0 * c.p2) * x;
+  out.xy = 2.0 * xy * slope + (2.0 * c.p1) * x + (2.0 * c.p2) * y;
+  out.yy = radial + 2.0 * y2 * slope + (6.0 * c.p1) * y + (2.0 * c.p2) * x;
+  return out;
+}
+
+struct Image {
+  vd u, v, depth;
+  V3 du, dv;
+  vm ok;
+};
+
+TIPOFF_INLINE Image image_of(const Lens& c, const V3& p) {
+  const vd x = c.R[0] * p.x + c.R[1] * p.y + c.R[2] * p.z + c.t[0];
+  const vd y = c.R[3] * p.x + c.R[4] * p.y + c.R[5] * p.z + c.t[1];
+  const vd z = c.R[6] * p.x + c.R[7] * p.y + c.R[8] * p.z + c.t[2];
+  Image out;
+  const vm front = z > all(1e-6);
+  const vd inv = all(1.0) / (front ? z : all(1.0));
+  const vd nx = x * inv;
+  const vd ny = y * inv;
+  const vd r2 = nx * nx + ny * ny;
+  out.ok = front & (r2 < all(c.max_r2));
+  const vd sx = out.ok ? nx : all(0.0);
+  const vd sy = out.ok ? ny : all(0.0);
+  const Distorted d = distort(c, sx, sy, out.ok ? r2 : all(0.0));
+  out.u = c.fx * d.x + c.skew * d.y + c.cx;
+  out.v = c.fy * d.y + c.cy;
+  out.depth = out.ok ? z : all(-1.0);
+  const vd ux = (c.fx * d.xx + c.skew * d.xy) * inv;
+  const vd uy = (c.fx * d.xy + c.skew * d.yy) * inv;
+  const vd vx = (c.fy * d.xy) * inv;
+  const vd vy = (c.fy * d.yy) * inv;
+  const vd uz = -(ux * sx + uy * sy);
+  const vd vz = -(vx * sx + vy * sy);
+  out.du = {c.R[0] * ux + c.R[3] * uy + c.R[6] * uz, c.R[1] * ux + c.R[4] * uy + c.R[7] * uz,
+            c.R[2] * ux + c.R[5] * uy + c.R[8] * uz};
+  out.dv = {c.R[0] * vx + c.R[3] * vy + c.R[6] * vz, c.R[1] * vx + c.R[4] * vy + c.R[7] * vz,
+            c.R[2] * vx + c.R[5] * vy + c.R[8] * vz};
+  return out;
+}
+
+// Time after the first row at which the row through v was exposed, s.
+TIPOFF_INLINE vd row_time(const Lens& c, vd v) {
+  const vd row = most(all(0.0), least(all(1.0), v * (1.0 / c.height)));
+  return row * c.readout_s;
+}
+
+void project(const ProjectArgs& a) {
+  const Lens& c = *a.lens;
+  const bool rolling = c.readout_s > 0.0;
+  const long s = a.image_stride;
+  for (long i = 0; i < a.lanes; i += W) {
+    const V3 p = load3(a.state + kP * a.stride + i, a.stride);
+    const V3 v = load3(a.state + kV * a.stride + i, a.stride);
+    vd dt = all(a.offset_s);
+    Image m = image_of(c, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
+    if (rolling) {
+      dt = a.offset_s + row_time(c, m.v);
+      m = image_of(c, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
+    }
+    const S3 pp = load6(a.state + kPP * a.stride + i, a.stride);
+    const vd variance = 0.5 * (dot(m.du, times(pp, m.du)) + dot(m.dv, times(pp, m.dv)));
+    double* out = a.image + i;
+    store(out + kU * s, m.u);
+    store(out + kVpx * s, m.v);
+    store(out + kDepth * s, m.depth);
+    store3(out + kDu * s, s, m.du);
+    store3(out + kDv * s, s, m.dv);
+    store(out + kImageVar * s, variance);
+  }
+}
+
+// Newton's method with the full Jacobian; a lane that has converged stays as it is, so that its
+// bits do not depend on its neighbours.
+void rays(const RayArgs& a) {
+  const Lens& c = *a.lens;
+  for (long i = 0; i < a.lanes; i += W) {
+    const vm given = load(a.given + i) > all(0.0);
+    const vd ty = (load(a.v + i) - c.cy) * (1.0 / c.fy);
+    const vd tx = (load(a.u + i) - c.cx - c.skew * ty) * (1.0 / c.fx);
+    vd x = tx;
+    vd y = ty;
+    const vd far = x * x + y * y;
+    const vm outside = !(far < all(c.max_r2));
+    if (any(outside)) {
+      const vd shrink = 0.9 * root(c.max_r2 / (outside ? far : all(1.0)));
+      x = outside ? shrink * x : x;
+      y = outside ? shrink * y : y;
+    }
+    vm done = !given;
+    vm good = done & ~done;
+    for (int step = 0; step < 16; ++step) {
+      const Distorted d = distort(c, x, y, x * x + y * y);
+      const vd ex = tx - d.x;
+      const vd ey = ty - d.y;
+      const vm close = (ex < all(1e-10)) & (ex > all(-1e-10)) & (ey < all(1e-10)) & (ey > all(-1e-10));
+      good = good | (close & ~done);
+      done = done | close;
+      if (!any(~done)) break;
+      const vd det = d.xx * d.yy - d.xy * d.xy;
+      const vm bad = !((det > all(1e-12)) | (det < all(-1e-12)));
+      done = done | bad;
+      const vd s = all(1.0) / (bad ? all(1.0) : det);
+      vd nx = x + (d.yy * ex - d.xy * ey) * s;
+      vd ny = y + (d.xx * ey - d.xy * ex) * s;
+      const vd now = nx * nx + ny * ny;
+      const vm left = !(now < all(c.max_r2));
+      if (any(left)) {
+        const vd shrink = root(all(0.998 * c.max_r2) / (left ? now : all(1.0)));
+        nx = left ? shrink * nx : nx;
+        ny = left ? shrink * ny : ny;
+      }
+      x = done ? x : nx;
+      y = done ? y : ny;
+    }
+    const vd wx = c.R[0] * x + c.R[3] * y + c.R[6];
+    const vd wy = c.R[1] * x + c.R[4] * y + c.R[7];
+    const vd wz = c.R[2] * x + c.R[5] * y + c.R[8];
+    const vd length = all(1.0) / root(wx * wx + wy * wy + wz * wz);
+    store(a.ray[0] + i, good ? wx * length : all(0.0));
+    store(a.ray[1] + i, good ? wy * length : all(0.0));
+    store(a.ray[2] + i, good ? wz * length : all(0.0));
+    store(a.valid + i, good ? all(1.0) : all(0.0));
+  }
+}
+
+// ---- association
+// -----------------------------------------------------------------------------------
+
+TIPOFF_INLINE double total_of(const vd* parts) {
+  double lane[8];
+  for (int p = 0; p < kParts; ++p) store(lane + p * W, parts[p]);
+  return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
+TIPOFF_INLINE double least_of(const vd* parts) {
+  vd lowest = parts[0];
+  for (int p = 1; p < kParts; ++p) lowest = least(lowest, parts[p]);
+  double out = lowest[0];
+  for (int i = 1; i < W; ++i) out = lowest[i] < out ? lowest[i] : out;
+  return out;
+}
+TIPOFF_INLINE double most_of(const vd* parts) {
+  vd highest = parts[0];
+  for (int p = 1; p < kParts; ++p) highest = most(highest, parts[p]);
+  double out = highest[0];
+  for (int i = 1; i < W; ++i) out = highest[i] > out ? highest[i] : out;
+  return out;
+}
+
+TIPOFF_INLINE vd load_floats(const float* p) {
+  vf r;
+  __builtin_memcpy(&r, p, sizeof r);
+  return __builtin_convertvector(r, vd);
+}
+
+// Every third of 3 W numbers, from the given one on.
+template <int kFrom>
+TIPOFF_INLINE vd third(vd a, vd b, vd c) {
+  vm first;
+  vm second;
+  for (int i = 0; i < W; ++i) {
+    const int at = 3 * i + kFrom;
+    first[i] = at < 2 * W ? at : 0;
+    second[i] = at < 2 * W ? i : at - W;
+  }
+  return __builtin_shuffle(__builtin_shuffle(a, b, first), c, second);
+}
+
+void sieve(const SieveArgs& a, Sieved& out) {
+  float row[3 * 64];
+  const long lanes = (a.joints + 7) / 8 * 8;
+  __builtin_memset(row, 0, 3 * sizeof(float) * static_cast<unsigned long>(lanes));
+  __builtin_memcpy(row, a.keypoints, 3 * sizeof(float) * static_cast<unsigned long>(a.joints));
+  vd weight[kParts], present[kParts], x0[kParts], y0[kParts], x1[kParts], y1[kParts];
+  for (int p = 0; p < kParts; ++p) {
+    weight[p] = present[p] = all(0.0);
+    x0[p] = y0[p] = all(1e30);
+    x1[p] = y1[p] = all(-1e30);
+  }
+  for (long b = 0; b < lanes; b += 8) {
+    for (int p = 0; p < kParts; ++p) {
+      const long i = b + p * W;
+      const vd first = load_floats(row + 3 * i);
+      const vd second = load_floats(row + 3 * i + W);
+      const vd last = load_floats(row + 3 * i + 2 * W);
+      const vd u = third<0>(first, second, last);
+      const vd v = third<1>(first, second, last);
+      const vd c = third<2>(first, second, last);
+      // Comparisons with NaN are false, infinities lie outside.
+      const vm ok = (c > all(0.0)) & (c < all(1e38)) & (u <= all(a.most_u)) & (u >= all(-a.most_u)) &
+                    (v <= all(a.most_v)) & (v >= all(-a.most_v));
+      const vd sure = ok ? least(c, all(1.0)) : all(0.0);
+      store(a.u + i, ok ? u : all(0.0));
+      store(a.v + i, ok ? v : all(0.0));
+      store(a.confidence + i, sure);
+      weight[p] = weight[p] + sure;
+      present[p] = present[p] + (ok ? all(1.0) : all(0.0));
+      x0[p] = least(x0[p], ok ? u : all(1e30));
+      y0[p] = least(y0[p], ok ? v : all(1e30));
+      x1[p] = most(x1[p], ok ? u : all(-1e30));
+      y1[p] = most(y1[p], ok ? v : all(-1e30));
+    }
+  }
+  out.weight = total_of(weight);
+  out.present = total_of(present);
+  out.x0 = least_of(x0);
+  out.y0 = least_of(y0);
+  out.x1 = most_of(x1);
+  out.y1 = most_of(y1);
+}
+
+void noise(const NoiseArgs& a) {
+  for (long i = 0; i < a.lanes; i += W) {
+    const vd c = load(a.confidence + i);
+    const vm given = c > all(0.0);
+    const vm low = c < all(0.25);
+    const vm half = c < all(0.5);
+    const vm high = c < all(0.75);
+    const vd variance = low    ? all(a.band[0])
+                        : half ? all(a.band[1])
+                        : high ? all(a.band[2])
+                               : all(a.band[3]);
+    const vd inverse = low    ? all(a.inverse[0])
+                       : half ? all(a.inverse[1])
+                       : high ? all(a.inverse[2])
+                              : all(a.inverse[3]);
+    store(a.variance + i, given ? variance : all(0.0));
+    store(a.information + i, given ? inverse : all(0.0));
+  }
+}
+
+void box(const BoxArgs& a, Boxed& out) {
+  vd valid[kParts], inside[kParts], depth[kParts], variance[kParts];
+  vd x0[kParts], y0[kParts], x1[kParts], y1[kParts];
+  for (int p = 0; p < kParts; ++p) {
+    valid[p] = inside[p] = depth[p] = variance[p] = all(0.0);
+    x0[p] = y0[p] = all(1e30);
+    x1[p] = y1[p] = all(-1e30);
+  }
+  for (long b = 0; b < a.joints; b += 8) {
+    for (int p = 0; p < kParts; ++p) {
+      const long i = b + p * W;
+      vm own = all(0.0) <= all(0.0);
+      if (i + W > a.joints) {
+        for (int w = 0; w < W; ++w) own[w] = i + w < a.joints ? -1 : 0;
+      }
+      const vd d = load(a.depth + i);
+      const vd u = load(a.u + i);
+      const vd v = load(a.v + i);
+      const vm ok = own & (d > all(0.0));
+      const vm in = ok & (u >= all(0.0)) & (u < all(a.width)) & (v >= all(0.0)) & (v < all(a.height));
+      valid[p] = valid[p] + (ok ? all(1.0) : all(0.0));
+      inside[p] = inside[p] + (in ? all(1.0) : all(0.0));
+      depth[p] = depth[p] + (ok ? d : all(0.0));
+      variance[p] = variance[p] + (ok ? load(a.variance + i) : all(0.0));
+      x0[p] = least(x0[p], ok ? u : all(1e30));
+      y0[p] = least(y0[p], ok ? v : all(1e30));
+      x1[p] = most(x1[p], ok ? u : all(-1e30));
+      y1[p] = most(y1[p], ok ? v : all(-1e30));
+    }
+  }
+  out.valid = total_of(valid);
+  out.inside = total_of(inside);
+  out.depth = total_of(depth);
+  out.variance = total_of(variance);
+  out.x0 = least_of(x0);
+  out.y0 = least_of(y0);
+  out.x1 = most_of(x1);
+  out.y1 = most_of(y1);
+}
+
+void reach(const ReachArgs& a) {
+  for (long i = 0; i < a.lanes; i += W) {
+    const double* b = a.boxes + i;
+    const vd r = a.reach + a.part * most(load(b + 4 * a.stride), all(a.size));
+    const vm close = (load(b) <= a.x1 + r) & (load(b + 2 * a.stride) >= a.x0 - r) &
+                     (load(b + a.stride) <= a.y1 + r) & (load(b + 3 * a.stride) >= a.y0 - r);
+    for (int w = 0; w < W; ++w) a.near[i + w] = static_cast<unsigned char>(close[w] & 1);
+  }
+}
+
+void support(const SupportArgs& a) {
+  const long s = a.image_stride;
+  for (long i = 0; i < a.lanes; i += W) {
+    vm bits;
+    __builtin_memcpy(&bits, a.supports + i, sizeof bits);
+    const vd solved = load(a.solution + kInliers * a.solution_stride + i);
+    const vm usable = (load(a.solution + kCount * a.solution_stride + i) > all(0.0)) &
+                      ((solved > all(-0.5)) | (solved < all(-1.5)));
+    vd sure = all(0.0);
+    vd count = all(0.0);
+    for (int f = 0; f < a.frames; ++f) {
+      const double* z = a.views[f] + i;
+      const vm hit = usable & (load(z + kInv * s) > all(0.0)) & (load(z + kR2 * s) <= all(2.0 * kCore));
+      bits = bits | (hit & a.bits[f]);
+      sure = sure + (hit ? load(z + kSure * s) : all(0.0));
+      count = count + (hit ? all(1.0) : all(0.0));
+    }
+    __builtin_memcpy(a.supports + i, &bits, sizeof bits);
+    const vm any_hit = count > all(0.0);
+    store(a.unseen + i, any_hit ? all(0.0) : load(a.unseen + i));
+    store(a.confidence + i,
+          any_hit ? sure / (any_hit ? count : all(1.0)) : load(a.confidence + i));
+  }
+}
+
+void misfit(const MisfitArgs& a, Misfit& out) {
+  vd sum[kParts], total[kParts], common[kParts], mu[kParts], mv[kParts];
+  for (int p = 0; p < kParts; ++p) sum[p] = total[p] = common[p] = mu[p] = mv[p] = all(0.0);
+  for (long b = 0; b < a.blocks; ++b) {
+    for (int p = 0; p < kParts; ++p) {
+      const long i = 8 * b + p * W;
+      const vd noise = load(a.noise + i);
+      const vm both = (noise > all(0.0)) & (load(a.depth + i) > all(0.0));
+      const vd image = load(a.variance + i);
+      const vd eu = load(a.zu + i) - load(a.u + i);
+      const vd ev = load(a.zv + i) - load(a.v + i);
+      const vd d2 = eu * eu + ev * ev;
+      const vd spread = 18.0 * (noise + image + a.floor);
+      const vd weight = a.vague / (a.vague + image);
+      const vd cost = weight * (d2 / (d2 + spread));
+      sum[p] = sum[p] + (both ? cost : all(0.0));
+      total[p] = total[p] + (both ? weight : all(0.0));
+      common[p] = common[p] + (both ? all(1.0) : all(0.0));
+      mu[p] = mu[p] + (both ? eu : all(0.0));
+      mv[p] = mv[p] + (both ? ev : all(0.0));
+    }
+  }
+  out.sum = total_of(sum);
+  out.total = total_of(total);
+  out.common = total_of(common);
+  out.mean_u = total_of(mu);
+  out.mean_v = total_of(mv);
+}
+
+void meet(const MeetArgs& a, Meeting& out) {
+  vd sum[kParts], common[kParts];
+  vd low[3][kParts], high[3][kParts];
+  for (int p = 0; p < kParts; ++p) {
+    sum[p] = common[p] = all(0.0);
+    for (int k = 0; k < 3; ++k) {
+      low[k][p] = all(1e30);
+      high[k][p] = all(-1e30);
+    }
+  }
+  const double bx = a.b->center[0] - a.a->center[0];
+  const double by = a.b->center[1] - a.a->center[1];
+  const double bz = a.b->center[2] - a.a->center[2];
+  for (long block = 0; block < a.blocks; ++block) {
+    for (int p = 0; p < kParts; ++p) {
+      const long i = 8 * block + p * W;
+      const vm both = (load(a.valid_a + i) > all(0.0)) & (load(a.valid_b + i) > all(0.0));
+      const V3 da = gather3(a.ray_a, i);
+      const V3 db = gather3(a.ray_b, i);
+      const vd c = dot(da, db);
+      const vd det = 1.0 - c * c;
+      const vd ba = bx * da.x + by * da.y + bz * da.z;
+      const vd bb = bx * db.x + by * db.y + bz * db.z;
+      const vm apart = det > all(1e-6);
+      const vd s = all(1.0) / (apart ? det : all(1.0));
+      const vd ta = (ba - c * bb) * s;
+      const vd tb = (c * ba - bb) * s;
+      const vm ok = both & apart & (ta > all(0.1)) & (tb > all(0.1));
+      const vd gx = bx + tb * db.x - ta * da.x;
+      const vd gy = by + tb * db.y - ta * da.y;
+      const vd gz = bz + tb * db.z - ta * da.z;
+      const vd gap2 = gx * gx + gy * gy + gz * gz;
+      const vd ta2 = ok ? ta * ta : all(1.0);
+      const vd tb2 = ok ? tb * tb : all(1.0);
+      const vd r2 = 0.5 * gap2 * (a.scale_a / ta2 + a.scale_b / tb2);
+      const vd cost = ok ? r2 / (r2 + 1.0) : all(1.0);
+      sum[p] = sum[p] + (both ? cost : all(0.0));
+      common[p] = common[p] + (both ? all(1.0) : all(0.0));
+      const vd x[3] = {a.a->center[0] + ta * da.x + 0.5 * gx, a.a->center[1] + ta * da.y + 0.5 * gy,
+                       a.a->center[2] + ta * da.z + 0.5 * gz};
+      for (int k = 0; k < 3; ++k) {
+        low[k][p] = least(low[k][p], ok ? x[k] : all(1e30));
+        high[k][p] = most(high[k][p], ok ? x[k] : all(-1e30));
+      }
+    }
+  }
+  out.sum = total_of(sum);
+  out.common = total_of(common);
+  for (int k = 0; k < 3; ++k) {
+    out.low[k] = 1e30;
+    out.high[k] = -1e30;
+    for (int p = 0; p < kParts; ++p) {
+      for (int w = 0; w < W; ++w) {
+        if (low[k][p][w] < out.low[k]) out.low[k] = low[k][p][w];
+        if (high[k][p][w] > out.high[k]) out.high[k] = high[k][p][w];
+      }
+    }
+  }
+}
+
+// ---- solving
+// --------------------------------------------------------------------------------------
+
+TIPOFF_INLINE vd weight_of(vd r2) {
+  const vd s = kCore / most(r2, all(kCore));
+  return s * s;
+}
+TIPOFF_INLINE vd loss_of(vd r2) {
+  const vd far = most(r2, all(kCore));
+  return r2 > all(kCore) ? 2.0 * kCore - kCore * kCore / far : r2;
+}
+
+struct Normal {
+  S3 a;
+  V3 b;
+};
+
+TIPOFF_INLINE void add_outer(S3& a, const V3& j, vd w) {
+  const vd x = w * j.x;
+  const vd y = w * j.y;
+  a.xx = a.xx + x * j.x;
+  a.xy = a.xy + x * j.y;
+  a.xz = a.xz + x * j.z;
+  a.yy = a.yy + y * j.y;
+  a.yz = a.yz + y * j.z;
+  a.zz = a.zz + w * j.z * j.z;
+}
+
+// One view of a joint, linearised: its share of the normal equations, in variances.
+struct Term {
+  S3 a;
+  V3 b;
+  vd c;
+  vd inv;
+};
+
+// Squared residual in variances after a move; what rounding leaves below zero is none.
+TIPOFF_INLINE vd residual(const Term& t, const V3& move) {
+  const V3 am = times(t.a, move);
+  return most(all(0.0), t.c - 2.0 * dot(t.b, move) + dot(move, am));
+}
+
+TIPOFF_INLINE void add(S3& sum, const S3& a) {
+  sum = {sum.xx + a.xx, sum.xy + a.xy, sum.xz + a.xz, sum.yy + a.yy, sum.yz + a.yz, sum.zz + a.zz};
+}
+TIPOFF_INLINE S3 scaled(vd w, const S3& a) {
+  return {w * a.xx, w * a.xy, w * a.xz, w * a.yy, w * a.yz, w * a.zz};
+}
+
+// The robust maximum a posteriori point of every joint over all its views, linearised at the
+// prediction: a prediction is near enough that the camera bends by hundredths of a pixel between.
+void solve(const SolveArgs& a) {
+  constexpr int kSteps = 2;
+  const long s = a.image_stride;
+  const long o = a.solution_stride;
+  Term terms[64];
+  for (long i = 0; i < a.lanes; i += W) {
+    vd count = all(0.0);
+    for (int f = 0; f < a.frames; ++f) {
+      const double* m = a.images[f] + i;
+      const double* z = a.views[f] + i;
+      Term& t = terms[f];
+      t.inv = load(m + kDepth * s) > all(0.0) ? load(z + kInv * s) : all(0.0);
+      count = count + (t.inv > all(0.0) ? all(1.0) : all(0.0));
+      const vd eu = load(z + kZu * s) - load(m + kU * s);
+      const vd ev = load(z + kZv * s) - load(m + kVpx * s);
+      const V3 du = load3(m + kDu * s, s);
+      const V3 dv = load3(m + kDv * s, s);
+      const V3 wu{t.inv * du.x, t.inv * du.y, t.inv * du.z};
+      const V3 wv{t.inv * dv.x, t.inv * dv.y, t.inv * dv.z};
+      t.a = {wu.x * du.x + wv.x * dv.x, wu.x * du.y + wv.x * dv.y, wu.x * du.z + wv.x * dv.z,
+             wu.y * du.y + wv.y * dv.y, wu.y * du.z + wv.y * dv.z, wu.z * du.z + wv.z * dv.z};
+      t.b = {wu.x * eu + wv.x * ev, wu.y * eu + wv.y * ev, wu.z * eu + wv.z * ev};
+      t.c = t.inv * (eu * eu + ev * ev);
+    }
+    double* out = a.solution + i;
+    store(out + kCount * o, count);
+    if (!any(count > all(0.0))) {
+      for (int r = 0; r < kCount; ++r) store(out + r * o, all(0.0));
+      store(out + kPriorCost * o, all(0.0));
+      continue;
+    }
+    vm ok;
+    const S3 prior = inverse(load6(a.state + kPP * a.stride + i, a.stride), ok);
+    V3 move{all(0.0), all(0.0), all(0.0)};
+    vm robust = ok & ~ok;
+    for (int step = 0; step < kSteps; ++step) {
+      S3 n = prior;
+      V3 b{all(0.0), all(0.0), all(0.0)};
+      for (int f = 0; f < a.frames; ++f) {
+        const Term& t = terms[f];
+        vd r2 = step == 0 ? t.c : residual(t, move);
+        const vm far = r2 > all(kCore);
+        if (any(far)) {
+          robust = robust | far;
+          // Before the first step the prediction's own error is part of the residual.
+          if (step == 0) r2 = r2 / (1.0 + t.inv * load(a.images[f] + kImageVar * s + i));
+          const vd w = weight_of(r2);
+          add(n, scaled(w, t.a));
+          b = {b.x + w * t.b.x, b.y + w * t.b.y, b.z + w * t.b.z};
+        } else {
+          add(n, t.a);
+          b = {b.x + t.b.x, b.y + t.b.y, b.z + t.b.z};
+        }
+      }
+      vm fine;
+      const V3 next = times(inverse(n, fine), b);
+      ok = ok & fine;
+      move = {fine ? next.x : move.x, fine ? next.y : move.y, fine ? next.z : move.z};
+      // A lane that never had an outlier is solved by one step, the second shows that none has
+      // appeared; any further one repeats it to the bit.
+      if (step > 0 && !any(robust)) break;
+    }
+    vd cost = all(0.0);
+    vd inliers = all(0.0);
+    S3 info{all(0.0), all(0.0), all(0.0), all(0.0), all(0.0), all(0.0)};
+    for (int f = 0; f < a.frames; ++f) {
+      const Term& t = terms[f];
+      const vd r2 = residual(t, move);
+      const vm given = t.inv > all(0.0);
+      store(a.views[f] + kR2 * s + i, given ? r2 : all(1e9));
+      if (any(r2 > all(kCore))) {
+        const vd weight = weight_of(r2);
+        cost = cost + (given ? loss_of(r2) : all(0.0));
+        inliers = inliers + (given & (weight >= all(0.4)) ? all(1.0) : all(0.0));
+        add(info, scaled(weight, t.a));
+      } else {
+        cost = cost + (given ? r2 : all(0.0));
+        inliers = inliers + (given ? all(1.0) : all(0.0));
+        add(info, t.a);
+      }
+    }
+    store3(out + kMove * o, o, move);
+    store6(out + kInfo * o, o, info);
+    store(out + kCost * o, cost);
+    store(out + kInliers * o, ok ? inliers : all(-1.0));
+    store(out + kPriorCost * o, dot(move, times(prior, move)));
+  }
+}
+
+void condition(const ConditionArgs& a) {
+  const long o = a.solution_stride;
+  const long s = a.image_stride;
+  for (long i = 0; i < a.lanes; i += W) {
+    vm apply = load(a.apply + i) > all(0.0);
+    store(a.gained[0] + i, all(0.0));
+    store(a.gained[1] + i, all(0.0));
+    if (!any(apply)) continue;
+    const Full before = load_full(a.state + i, a.stride);
+    const double* x = a.solution + i;
+    const V3 move = load3(x + kMove * o, o);
+    const S3 info = load6(x + kInfo * o, o);
+    vm ok;
+    vm fine;
+    const S3 prior = inverse(before.pp, ok);
+    const S3 post = inverse({prior.xx + info.xx, prior.xy + info.xy, prior.xz + info.xz,
+                             prior.yy + info.yy, prior.yz + info.yz, prior.zz + info.zz},
+                            fine);
+    apply = apply & ok & fine;
+    Full after = before;
+    regress(after, prior, move, post);
+    store_full(a.state + i, a.stride, choose(apply, after, before));
+    const vd lost = (before.pp.xx - post.xx) + (before.pp.yy - post.yy) + (before.pp.zz - post.zz);
+    store(a.gained[0] + i, apply ? dot(move, move) : all(0.0));
+    store(a.gained[1] + i, apply ? lost : all(0.0));
+    if (a.shares == 0) continue;
+    for (int f = 0; f < a.frames; ++f) {
+      const double* m = a.images[f] + i;
+      double* z = a.views[f] + i;
+      const V3 du = load3(m + kDu * s, s);
+      const V3 dv = load3(m + kDv * s, s);
+      const vd inv = load(z + kInv * s);
+      const vd leverage = (dot(du, times(post, du)) + dot(dv, times(post, dv))) * inv;
+      store(z + kShare * s, apply ? 2.0 - leverage : all(0.0));
+    }
+  }
+}
+
+void full(const FullArgs& a) {
+  const long o = a.solution_stride;
+  for (long i = 0; i < a.lanes; i += W) {
+    const V3 start = gather3(a.start, i);
+    const V3 velocity = gather3(a.velocity, i);
+    const bool with_prior = a.prior[0] != nullptr;
+    V3 prior{all(0.0), all(0.0), all(0.0)};
+    S3 known{all(0.0), all(0.0), all(0.0), all(0.0), all(0.0), all(0.0)};
+    if (with_prior) {
+      prior = gather3(a.prior, i);
+      known = {load(a.information[0] + i), load(a.information[1] + i), load(a.information[2] + i),
+               load(a.information[3] + i), load(a.information[4] + i), load(a.information[5] + i)};
+    }
+    V3 point = start;
+    vm ok = point.x == point.x;
+    vd cost = all(0.0);
+    vd inliers = all(0.0);
+    vd count = all(0.0);
+    S3 info = known;
+    for (int step = 0; step <= a.steps; ++step) {
+      info = {all(0.0), all(0.0), all(0.0), all(0.0), all(0.0), all(0.0)};
+      V3 b{all(0.0), all(0.0), all(0.0)};
+      cost = all(0.0);
+      inliers = all(0.0);
+      count = all(0.0);
+      for (int f = 0; f < a.frames; ++f) {
+        const double* z = a.views[f] + i;
+        const vd inv = load(z + kInv * a.stride);
+        const vm given = inv > all(0.0);
+        const vd dt = load(a.times[f] + i);
+        const Image m = image_of(
+            *a.lenses[f],
+            {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
+        const vd eu = load(z + kZu * a.stride) - m.u;
+        const vd ev = load(z + kZv * a.stride) - m.v;
+        const vd r2 = m.ok ? (eu * eu + ev * ev) * inv : all(1e9);
+        const vd weight = weight_of(r2);
+        const vd w = given & m.ok ? weight * inv : all(0.0);
+        if (step == a.steps) store(a.r2[f] + i, given ? r2 : all(1e9));
+        cost = cost + (given ? loss_of(r2) : all(0.0));
+        inliers = inliers + (given & (weight >= all(0.4)) ? all(1.0) : all(0.0));
+        count = count + (given ? all(1.0) : all(0.0));
+        add_outer(info, m.du, w);
+        add_outer(info, m.dv, w);
+        const vd wu = w * eu;
+        const vd wv = w * ev;
+        b = {b.x + wu * m.du.x + wv * m.dv.x, b.y + wu * m.du.y + wv * m.dv.y,
+             b.z + wu * m.du.z + wv * m.dv.z};
+      }
+      if (step == a.steps) break;
+      S3 n = info;
+      if (with_prior) {
+        n = {n.xx + known.xx, n.xy + known.xy, n.xz + known.xz,
+             n.yy + known.yy, n.yz + known.yz, n.zz + known.zz};
+        const V3 back = times(known, {prior.x - point.x, prior.y - point.y, prior.z - point.z});
+        b = {b.x + back.x, b.y + back.y, b.z + back.z};
+      }
+      vm fine;
+      const V3 move = times(inverse(n, fine), b);
+      ok = ok & fine;
+      point = {fine ? point.x + move.x : point.x, fine ? point.y + move.y : point.y,
+               fine ? point.z + move.z : point.z};
+    }
+    double* out = a.solution + i;
+    const vd mx = point.x - start.x;
+    store(out + kMove * o, mx);
+    store(out + (kMove + 1) * o, point.y - start.y);
+    store(out + (kMove + 2) * o, point.z - start.z);
+    store6(out + kInfo * o, o, info);
+    store(out + kCost * o, cost);
+    store(out + kInliers * o, ok & (mx == mx) ? inliers : all(-1.0));
+    store(out + kCount * o, count);
+    const V3 off{point.x - prior.x, point.y - prior.y, point.z - prior.z};
+    store(out + kPriorCost * o, with_prior ? dot(off, times(known, off)) : all(0.0));
+  }
+}
+
+// Where the rays of two views come closest, lane by lane.
+void pair(const PairArgs& a) {
+  const double bx = a.b->center[0] - a.a->center[0];
+  const double by = a.b->center[1] - a.a->center[1];
+  const double bz = a.b->center[2] - a.a->center[2];
+  for (long i = 0; i < a.lanes; i += W) {
+    const vm both = (load(a.inv_a + i) > all(0.0)) & (load(a.inv_b + i) > all(0.0));
+    const V3 da = gather3(a.ray_a, i);
+    const V3 db = gather3(a.ray_b, i);
+    const vd c = dot(da, db);
+    const vd det = 1.0 - c * c;
+    const vm apart = det > all(1e-5);
+    const vd ba = bx * da.x + by * da.y + bz * da.z;
+    const vd bb = bx * db.x + by * db.y + bz * db.z;
+    const vd s = all(1.0) / (apart ? det : all(1.0));
+    const vd ta = (ba - c * bb) * s;
+    const vd tb = (c * ba - bb) * s;
+    const vm ok = both & apart & (ta > all(0.0)) & (tb > all(0.0));
+    const vd x = 0.5 * (a.a->center[0] + ta * da.x + a.b->center[0] + tb * db.x);
+    const vd y = 0.5 * (a.a->center[1] + ta * da.y + a.b->center[1] + tb * db.y);
+    const vd z = 0.5 * (a.a->center[2] + ta * da.z + a.b->center[2] + tb * db.z);
+    store(a.point[0] + i, ok ? x : all(0.0));
+    store(a.point[1] + i, ok ? y : all(0.0));
+    store(a.point[2] + i, ok ? z : all(0.0));
+    store(a.met + i, ok ? all(1.0) : all(0.0));
+  }
+}
+
+// The robust cost of all views at given points.
+void cost(const CostArgs& a) {
+  for (long i = 0; i < a.lanes; i += W) {
+    const V3 point = gather3(a.point, i);
+    const V3 velocity = gather3(a.velocity, i);
+    vd total = all(0.0);
+    for (int f = 0; f < a.frames; ++f) {
+      const double* z = a.views[f] + i;
+      const vd inv = load(z + kInv * a.stride);
+      const vd dt = load(a.times[f] + i);
+      const Image m = image_of(
+          *a.lenses[f],
+          {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
+      const vd eu = load(z + kZu * a.stride) - m.u;
+      const vd ev = load(z + kZv * a.stride) - m.v;
+      const vd r2 = m.ok ? (eu * eu + ev * ev) * inv : all(1e9);
+      total = total + (inv > all(0.0) ? loss_of(r2) : all(0.0));
+    }
+    store(a.cost + i, total);
+  }
+}
+
+// ---- smoothing
+// ------------------------------------------------------------------------------------
+
+// One step back of Rauch, Tung and Striebel (AIAA Journal 3, 1965): what came later corrects what
+// was known then through the gain F's covariance with the prediction.
+void smooth(const SmoothArgs& a) {
+  for (long i = 0; i < a.lanes; i += W) {
+    const Full f = load_full(a.filtered + i, a.stride);
+    const Full p = load_full(a.predicted + i, a.stride);
+    const Full n = load_full(a.later + i, a.stride);
+    const vd m6[6][6] = {{p.pp.xx, p.pp.xy, p.pp.xz, p.pv[0], p.pv[1], p.pv[2]},
+                         {p.pp.xy, p.pp.yy, p.pp.yz, p.pv[3], p.pv[4], p.pv[5]},
+                         {p.pp.xz, p.pp.yz, p.pp.zz, p.pv[6], p.pv[7], p.pv[8]},
+                         {p.pv[0], p.pv[3], p.pv[6], p.vv.xx, p.vv.xy, p.vv.xz},
+                         {p.pv[1], p.pv[4], p.pv[7], p.vv.xy, p.vv.yy, p.vv.yz},
+                         {p.pv[2], p.pv[5], p.pv[8], p.vv.xz, p.vv.yz, p.vv.zz}};
+    const vd fpp[3][3] = {{f.pp.xx, f.pp.xy, f.pp.xz},
+                          {f.pp.xy, f.pp.yy, f.pp.yz},
+                          {f.pp.xz, f.pp.yz, f.pp.zz}};
+    const vd fvv[3][3] = {{f.vv.xx, f.vv.xy, f.vv.xz},
+                          {f.vv.xy, f.vv.yy, f.vv.yz},
+                          {f.vv.xz, f.vv.yz, f.vv.zz}};
+    // C = P F^T for F = [I, dt I; 0, keep I].
+    vd c6[6][6];
+    for (int r = 0; r < 3; ++r) {
+      for (int k = 0; k < 3; ++k) {
+        c6[r][k] = fpp[r][k] + a.dt_s * f.pv[3 * r + k];
+        c6[r][3 + k] = a.keep * f.pv[3 * r + k];
+        c6[3 + r][k] = f.pv[3 * k + r] + a.dt_s * fvv[r][k];
+        c6[3 + r][3 + k] = a.keep * fvv[r][k];
+      }
+    }
+    // Cholesky of the prediction's covariance.
+    vd l[6][6];
+    vd inv[6];
+    vm ok = load(a.cut + i) <= all(0.0);
+    for (int r = 0; r < 6; ++r) {
+      for (int k = 0; k <= r; ++k) {
+        vd sum = m6[r][k];
+        for (int t = 0; t < k; ++t) sum = sum - l[r][t] * l[k][t];
+        if (r == k) {
+          const vm fine = sum > all(1e-18);
+          ok = ok & fine;
+          const vd d = root(fine ? sum : all(1.0));
+          l[r][r] = d;
+          inv[r] = all(1.0) / d;
+        } else {
+          l[r][k] = sum * inv[k];
+        }
+      }
+    }
+    // G by rows: G M = C.
+    vd g[6][6];
+    for (int r = 0; r < 6; ++r) {
+      vd y[6];
+      for (int k = 0; k < 6; ++k) {
+        vd sum = c6[r][k];
+        for (int t = 0; t < k; ++t) sum = sum - l[k][t] * y[t];
+        y[k] = sum * inv[k];
+      }
+      for (int k = 5; k >= 0; --k) {
+        vd sum = y[k];
+        for (int t = k + 1; t < 6; ++t) sum = sum - l[t][k] * g[r][t];
+        g[r][k] = sum * inv[k];
+      }
+    }
+    const vd d[6] = {n.p.x - p.p.x, n.p.y - p.p.y, n.p.z - p.p.z,
+                     n.v.x - p.v.x, n.v.y - p.v.y, n.v.z - p.v.z};
+    const vd n6[6][6] = {{n.pp.xx, n.pp.xy, n.pp.xz, n.pv[0], n.pv[1], n.pv[2]},
+                         {n.pp.xy, n.pp.yy, n.pp.yz, n.pv[3], n.pv[4], n.pv[5]},
+                         {n.pp.xz, n.pp.yz, n.pp.zz, n.pv[6], n.pv[7], n.pv[8]},
+                         {n.pv[0], n.pv[3], n.pv[6], n.vv.xx, n.vv.xy, n.vv.xz},
+                         {n.pv[1], n.pv[4], n.pv[7], n.vv.xy, n.vv.yy, n.vv.yz},
+                         {n.pv[2], n.pv[5], n.pv[8], n.vv.xz, n.vv.yz, n.vv.zz}};
+    vd h[6][6];  // G (N - M)
+    for (int r = 0; r < 6; ++r) {
+      for (int k = 0; k < 6; ++k) {
+        vd sum = all(0.0);
+        for (int t = 0; t < 6; ++t) sum = sum + g[r][t] * (n6[t][k] - m6[t][k]);
+        h[r][k] = sum;
+      }
+    }
+    vd delta[6];
+    vd s6[6][6];  // what the covariance changes by
+    for (int r = 0; r < 6; ++r) {
+      delta[r] = all(0.0);
+      for (int t = 0; t < 6; ++t) delta[r] = delta[r] + g[r][t] * d[t];
+      for (int k = 0; k < 6; ++k) {
+        vd sum = all(0.0);
+        for (int t = 0; t < 6; ++t) sum = sum + h[r][t] * g[k][t];
+        s6[r][k] = sum;
+      }
+    }
+    Full out = f;
+    out.p = {f.p.x + delta[0], f.p.y + delta[1], f.p.z + delta[2]};
+    out.v = {f.v.x + delta[3], f.v.y + delta[4], f.v.z + delta[5]};
+    out.pp = {f.pp.xx + s6[0][0], f.pp.xy + 0.5 * (s6[0][1] + s6[1][0]),
+              f.pp.xz + 0.5 * (s6[0][2] + s6[2][0]), f.pp.yy + s6[1][1],
+              f.pp.yz + 0.5 * (s6[1][2] + s6[2][1]), f.pp.zz + s6[2][2]};
+    for (int r = 0; r < 3; ++r) {
+      for (int k = 0; k < 3; ++k) {
+        out.pv[3 * r + k] = f.pv[3 * r + k] + 0.5 * (s6[r][3 + k] + s6[3 + k][r]);
+      }
+    }
+    out.vv = {f.vv.xx + s6[3][3], f.vv.xy + 0.5 * (s6[3][4] + s6[4][3]),
+              f.vv.xz + 0.5 * (s6[3][5] + s6[5][3]), f.vv.yy + s6[4][4],
+              f.vv.yz + 0.5 * (s6[4][5] + s6[5][4]), f.vv.zz + s6[5][5]};
+    store_full(a.out + i, a.stride, choose(ok, out, f));
+  }
+}
+
+}  // namespace
+
+extern const Kernels table;
+const Kernels table = {TIPOFF_ISA_NAME, predict, pull, project,   sieve, noise, box, reach, support,
+                       misfit,          solve,   condition, full, pair,  cost,  rays, meet,
+                       smooth};
+
+}  // namespace TIPOFF_ISA
+}  // namespace tipoff
