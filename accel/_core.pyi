@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,8 +114,9 @@ class BallTracker:
     def snapshot(
         self,
         time_ns: int,
+        wrists: Sequence[int],
         ids: NDArray[np.int64],
-        points_m: NDArray[np.float64],
+        joints_m: NDArray[np.float64],
         covariance_m2: NDArray[np.float64],
     ) -> _Ball | None: ...
     def stats(self) -> dict[str, float]: ...

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 _LARGEST_TIME_NS = 2**62
 
+_People = tuple["npt.NDArray[np.int64]", "npt.NDArray[np.float64]", "npt.NDArray[np.float64]"]
+_NOBODY: Final[_People] = (
+    np.empty(0, dtype=np.int64),
+    np.empty((0, 0, 3)),
+    np.empty((0, 0, 3, 3)),
+)
+
 Phase = Literal["held", "dribbled", "flight", "unknown"]
 _PHASES: Final[tuple[Phase, ...]] = ("unknown", "held", "dribbled", "flight")
 _POSITIVE: Final = ("max_std_m", "sigma_px", "radius_m")
@@ -187,7 +194,7 @@ class BallTracker:
             TimeOutOfRangeError: The time lies further back than `max_delay_ms`.
         """
         time = _time_ns(time_ns)
-        found = self._native.snapshot(time, *self._wrists(people))
+        found = self._native.snapshot(time, self.options.wrists, *self._people(people))
         if found is None:
             nan = np.full(3, np.nan)
             unknown = np.full((3, 3), np.nan)
@@ -231,28 +238,21 @@ class BallTracker:
             )
         return index
 
-    def _wrists(
-        self, people: Snapshot | None
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Every known wrist: (W,) whose, (W, 3) where, (W, 3, 3) how surely."""
-        chosen = list(self.options.wrists)
-        if people is None or not chosen or len(people.ids) == 0:
-            return np.empty(0, dtype=np.int64), np.empty((0, 3)), np.empty((0, 3, 3))
+    def _people(self, people: Snapshot | None) -> _People:
+        """Whose joints, where and how surely, as the core takes them."""
+        if people is None:
+            return _NOBODY
         joints = people.joints_m.shape[1]
-        if max(chosen) >= joints:
+        if max(self.options.wrists, default=-1) >= joints:
             raise InvalidInputError(
                 f"people have {joints} joints, BallOptions.wrists names {self.options.wrists};"
                 " say which of the skeleton's joints are wrists",
                 field="wrists",
             )
-        points = people.joints_m[:, chosen].reshape(-1, 3)
-        spread = people.covariance_m2[:, chosen].reshape(-1, 3, 3)
-        ids = np.repeat(people.ids, len(chosen))
-        known = np.isfinite(points).all(axis=1) & np.isfinite(spread).all(axis=(1, 2))
         return (
-            np.ascontiguousarray(ids[known], dtype=np.int64),
-            np.ascontiguousarray(points[known], dtype=np.float64),
-            np.ascontiguousarray(spread[known], dtype=np.float64),
+            np.ascontiguousarray(people.ids, dtype=np.int64),
+            np.ascontiguousarray(people.joints_m, dtype=np.float64),
+            np.ascontiguousarray(people.covariance_m2, dtype=np.float64),
         )
 
     def __repr__(self) -> str:

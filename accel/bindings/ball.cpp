@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include <pybind11/stl.h>
+
 #include "bindings.hpp"
 
 namespace py = pybind11;
@@ -40,16 +42,25 @@ Sym3 sym_of(const double* m) {
   return {m[0], m[1], m[2], m[4], m[5], m[8]};
 }
 
-std::vector<ball::Wrist> wrists_of(const Array<std::int64_t>& ids, const Array<double>& points,
-                                   const Array<double>& covariances) {
+// Every known wrist among the people's joints.
+std::vector<ball::Wrist> wrists_of(const std::vector<int>& joints, const Array<std::int64_t>& ids,
+                                   const Array<double>& points, const Array<double>& covariances) {
   require_shape(ids, {-1}, "ids");
-  require_shape(points, {ids.shape(0), 3}, "points");
-  require_shape(covariances, {ids.shape(0), 3, 3}, "covariances");
-  std::vector<ball::Wrist> out(static_cast<std::size_t>(ids.shape(0)));
-  const double* p = points.data();
-  const double* c = covariances.data();
-  for (std::size_t i = 0; i < out.size(); ++i, p += 3, c += 9) {
-    out[i] = {ids.data()[i], {p[0], p[1], p[2]}, sym_of(c)};
+  require_shape(points, {ids.shape(0), -1, 3}, "joints_m");
+  require_shape(covariances, {ids.shape(0), points.shape(1), 3, 3}, "covariance_m2");
+  std::vector<ball::Wrist> out;
+  for (py::ssize_t i = 0; i < ids.shape(0); ++i) {
+    for (const int joint : joints) {
+      if (joint < 0 || joint >= points.shape(1)) throw std::invalid_argument("no such joint");
+      const py::ssize_t at = i * points.shape(1) + joint;
+      const double* p = points.data() + 3 * at;
+      const Sym3 covariance = sym_of(covariances.data() + 9 * at);
+      const Vec3 point{p[0], p[1], p[2]};
+      Sym3 inverse;
+      // NaN where the joint is not known.
+      if (!finite(point) || !invert(covariance, inverse)) continue;
+      out.push_back({ids.data()[i], point, covariance});
+    }
   }
   return out;
 }
@@ -90,9 +101,10 @@ py::list bounces_of(const std::vector<ball::Bounce>& bounces) {
   return out;
 }
 
-py::object snapshot(BallTracker& tracker, std::int64_t time_ns, const Array<std::int64_t>& ids,
-                    const Array<double>& points, const Array<double>& covariances) {
-  const std::vector<ball::Wrist> wrists = wrists_of(ids, points, covariances);
+py::object snapshot(BallTracker& tracker, std::int64_t time_ns, const std::vector<int>& joints,
+                    const Array<std::int64_t>& ids, const Array<double>& points,
+                    const Array<double>& covariances) {
+  const std::vector<ball::Wrist> wrists = wrists_of(joints, ids, points, covariances);
   ball::Report r;
   {
     const py::gil_scoped_release release;
@@ -146,8 +158,8 @@ void bind_ball(py::module_& m) {
       .def(py::init(&make_ball_tracker), py::arg("rig"), py::arg("options"))
       .def("observe", &observe, py::arg("camera"), py::arg("time_ns"),
            py::arg("candidates").noconvert())
-      .def("snapshot", &snapshot, py::arg("time_ns"), py::arg("ids").noconvert(),
-           py::arg("points_m").noconvert(), py::arg("covariance_m2").noconvert())
+      .def("snapshot", &snapshot, py::arg("time_ns"), py::arg("wrists"), py::arg("ids").noconvert(),
+           py::arg("joints_m").noconvert(), py::arg("covariance_m2").noconvert())
       .def("stats", &stats);
 }
 

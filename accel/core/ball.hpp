@@ -8,9 +8,11 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "ball_report.hpp"
@@ -42,6 +44,12 @@ struct Stats {
   double sigma_px = 0.0;
   double seen_share = 0.0;
   double clutter = 0.0;
+
+  // The counters of what was brought; the others follow from the state.
+  template <class Archive>
+  void archive(Archive& a) {
+    a(accepted, refused_late, refused_twice, unusable_candidates, dropped_candidates, replayed);
+  }
 };
 
 class BallTracker {
@@ -58,6 +66,23 @@ class BallTracker {
   Report snapshot(std::int64_t time_ns, std::span<const Wrist> wrists);
 
   Stats stats();
+
+  // Visits what has to be kept to go on to the bit: the state before the oldest frame that may
+  // still change, and the frames since, which are worked in anew. The same for writing and
+  // reading; rig and options are the caller's to keep.
+  template <class Archive>
+  void archive(Archive& a) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<Frame> frames;
+    for (const FramePtr& frame : frames_) frames.push_back(*frame);
+    a(newest_ns_, base_, frames, stats_);
+    entries_.clear();
+    frames_.clear();
+    worked_ = 0;
+    for (Frame& frame : frames) {
+      frames_.push_back(std::make_shared<const Frame>(std::move(frame)));
+    }
+  }
 
  private:
   struct Entry {

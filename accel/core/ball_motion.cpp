@@ -25,7 +25,7 @@ struct Manoeuvre {
   double white_m2ps3;
 };
 constexpr std::array<Manoeuvre, kModes> kManoeuvres{{
-    {0.25, 0.5, 5e-4},   // flight: spin, wind, the drag of another ball
+    {0.3, 0.5, 3e-4},    // flight: spin, wind, the drag of another ball
     {26.0, 0.08, 0.05},  // held: hands of somebody who plays
     {110.0, 0.04, 1.0},  // brisk: caught, thrown, pushed
     {5.0, 0.2, 5e-3},    // still: held quietly, lying, rolling

@@ -16,8 +16,10 @@ constexpr double kReach_m = 0.9;
 constexpr double kUnsure_m = 0.08;
 // Whoever dribbles has a wrist within this horizontal distance of the ball.
 constexpr double kBeside_m = 0.9;
+constexpr double kBesideBounce_m = 1.0;
+constexpr double kRun_mps = 3.5;
 constexpr double kDribble_m = 1.7;
-constexpr std::int64_t kSinceBounce_ns = 800'000'000;
+constexpr std::int64_t kSinceBounce_ns = 700'000'000;
 constexpr double kTillBounce_s = 0.45;
 // A dribble lands where it started.
 constexpr double kDrift_mps = 4.0;
@@ -103,10 +105,13 @@ bool dribbled(const Report& r, std::int64_t time_ns, const Nearest& beside, bool
   const bool was = !r.bounces.empty() && time_ns - r.bounces.back().time_ns < kSinceBounce_ns &&
                    time_ns >= r.bounces.back().time_ns;
   if (was) {
-    const Vec3 gap = r.position - r.bounces.back().at;
-    if (gap.x * gap.x + gap.y * gap.y < 4.0) return true;
+    // It bounced beside the one who has it now: a pass by way of the floor does not.
+    const Vec3 gap = (people ? beside.wrist->at : r.position) - r.bounces.back().at;
+    const double since = 1e-9 * static_cast<double>(time_ns - r.bounces.back().time_ns);
+    const double reach = kBesideBounce_m + kRun_mps * since;
+    if (gap.x * gap.x + gap.y * gap.y < reach * reach) return true;
   }
-  return people && r.velocity.z < -1.0 && across < kDrift_mps &&
+  return people && r.flight > 0.5 && r.velocity.z < -1.0 && across < kDrift_mps &&
          seconds_to_floor(r, options) < kTillBounce_s;
 }
 

@@ -45,6 +45,11 @@ struct Candidate {
   double confidence = 0.0;
   Vec3 ray;              // unit, world
   double delay_s = 0.0;  // its row after the first
+
+  template <class Archive>
+  void archive(Archive& a) {
+    a(uv.x, uv.y, confidence, ray.x, ray.y, ray.z, delay_s);
+  }
 };
 
 // One camera frame as it was accepted; never changed after.
@@ -53,6 +58,11 @@ struct Frame {
   std::int64_t time_ns = 0;
   int rows = 0;
   std::vector<Candidate> candidates;
+
+  template <class Archive>
+  void archive(Archive& a) {
+    a(camera, time_ns, rows, candidates);
+  }
 };
 
 using FramePtr = std::shared_ptr<const Frame>;

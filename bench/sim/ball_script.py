@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HOOP_M = 3.05
 LOOSE, HELD, DRIBBLED, FLIGHT = 0, 1, 2, 3
 """Phases of the table; LOOSE is on the floor, or being picked up."""
+CLOSE_M = 0.02
+"""A pass by way of the floor that ends farther from the hand than this goes straight instead."""
 HAND_HZ = 240.0
 BEYOND_M = 0.14
 """A held ball's centre lies this far beyond the wrist, along the forearm."""
@@ -162,6 +164,8 @@ class Player:
         target = self.hands.at(receiver, side, release_s + duration)
         if gap > 3.0 and self.rng.random() < self.play.bounce_passes:
             velocity = self._by_floor(start, target, duration, air)
+            if np.linalg.norm(fly(start, velocity, duration, air).position[-1] - target) > CLOSE_M:
+                velocity = throw(start, target, duration, air)
         else:
             velocity = throw(start, target, duration, air)
         self.carry(release_s, self.relative(velocity, release_s))
@@ -179,9 +183,9 @@ class Player:
         """Bisect the vertical speed until the bounced ball ends at the target's height."""
         low, high = -9.0, 2.0
         velocity = (target - start) / duration
-        for _ in range(14):
+        for _ in range(18):
             velocity[2] = 0.5 * (low + high)
-            for _ in range(2):
+            for _ in range(3):
                 flown = fly(start, velocity, duration, air, 0.004)
                 velocity[:2] += (target - flown.position[-1])[:2] / duration
             if len(flown.bounces_s) != 1 or flown.position[-1, 2] < target[2]:

@@ -300,8 +300,7 @@ def test_cameras_out_of_step_with_a_rolling_shutter_cost_little() -> None:
 
 
 def test_a_coasting_ball_grows_uncertain_honestly() -> None:
-    rig = ring_rig(8)
-    tracker = accel.BallTracker(rig)
+    tracker = accel.BallTracker(ring_rig(8), accel.BallOptions(drag_per_m=0.0))
     for frame in range(30):
         show(tracker, flight(frame / 60), frame * FRAME_NS, 1.0)
     newest, last = 29 * FRAME_NS, 0.0

@@ -93,7 +93,75 @@ struct Counter {
   }
 };
 
+// A checkpoint in memory: writes at first, reads after `rewind`.
+struct Memory {
+  std::vector<unsigned char> bytes;
+  std::size_t at = 0;
+  bool reading = false;
+  void rewind() {
+    reading = true;
+    at = 0;
+  }
+  template <class... T>
+  void operator()(T&... members) {
+    (visit(members), ...);
+  }
+  template <class T>
+  void visit(T& member) {
+    if constexpr (std::is_arithmetic_v<T>) {
+      auto* raw = reinterpret_cast<unsigned char*>(&member);
+      if (reading) {
+        std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), sizeof member, raw);
+        at += sizeof member;
+      } else {
+        bytes.insert(bytes.end(), raw, raw + sizeof member);
+      }
+    } else if constexpr (requires { member.archive(*this); }) {
+      member.archive(*this);
+    } else {
+      if constexpr (requires { member.resize(1); }) {
+        std::uint64_t size = member.size();
+        visit(size);
+        member.resize(size);
+      }
+      for (auto& element : member) visit(element);
+    }
+  }
+};
+
 }  // namespace
+
+TEST_CASE("a checkpoint goes on to the bit, late frames included") {
+  const Rig rig = ring(4);
+  const std::vector<Shown> frames = show(rig, 50, 1.5, 2, 7);
+  BallTracker whole(rig, Options{});
+  BallTracker first(rig, Options{});
+  const std::size_t half = 4 * 25;
+  // One camera's last frames come late, after the checkpoint.
+  const auto late = [&](std::size_t k) { return k >= half - 12 && k < half && k % 4 == 2; };
+  for (std::size_t k = 0; k < half; ++k) {
+    if (late(k)) continue;
+    give(whole, frames[k]);
+    give(first, frames[k]);
+  }
+  first.snapshot(frames[half - 1].time_ns, {});
+  Memory memory;
+  first.archive(memory);
+  memory.rewind();
+  BallTracker second(rig, Options{});
+  second.archive(memory);
+  CHECK(memory.at == memory.bytes.size());
+  for (std::size_t k = half - 12; k < frames.size(); ++k) {
+    if (k < half && !late(k)) continue;
+    CHECK(give(whole, frames[k]));
+    CHECK(give(first, frames[k]));
+    CHECK(give(second, frames[k]));
+    const Report r = whole.snapshot(frames[k].time_ns, {});
+    CHECK(same(r, first.snapshot(frames[k].time_ns, {})));
+    CHECK(same(r, second.snapshot(frames[k].time_ns, {})));
+  }
+  CHECK(second.stats().accepted == whole.stats().accepted);
+}
 
 TEST_CASE("exp and log are right without libm") {
   for (double x = -30.0; x < 30.0; x += 0.37) {
