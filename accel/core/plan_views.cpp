@@ -44,6 +44,7 @@ double overlap(const PlanView& a, const PlanView& b) {
 PlanViews::PlanViews(const PlanScene& scene, const Rig& rig, const std::vector<char>& available)
     : tracks_(scene.tracks.size()) {
   for (const PlanTrack& track : scene.tracks) joints_ = std::max(joints_, track.joints.size());
+  if (tracks_ == 0 || joints_ == 0) return;
   const std::size_t cameras = rig.cameras.size();
   views_.resize(cameras * tracks_);
   information_.resize(cameras * tracks_ * joints_);
