@@ -161,7 +161,7 @@ NOTES = (
     "coverage: errors inside their 95 % ellipsoid; equal digests are equal results to the bit. "
     "Peers are scored on the first of these frames alone.",
     "Growth: exponent 1 is in proportion. Worst: the first 60 frames are empty, then everybody is "
-    "there at once; of each frame the least of three passes, raw: the slowest single timing. "
+    "there at once; processor time, of each frame the least of three passes; raw: by the clock. "
     "Memory: resident memory over 32 trackers; each: of a person in a camera.",
 )
 

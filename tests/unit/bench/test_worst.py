@@ -52,7 +52,9 @@ class Sleeper:
         return True
 
     def snapshot(self, time_ns: int) -> Seen:
-        time.sleep({ENTER_AT: 0.02, SLOW_AT: 0.04}.get(self.frame, 0.001))
+        until = time.thread_time() + {ENTER_AT: 0.02, SLOW_AT: 0.04}.get(self.frame, 0.001)
+        while time.thread_time() < until:
+            pass
         return Seen()
 
 
