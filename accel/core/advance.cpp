@@ -19,6 +19,10 @@ constexpr double kCertain = 5.0;
 constexpr double kLeftoverIntervals = 0.75;
 constexpr std::int64_t kLeftoverLeast_ns = 40'000'000;
 constexpr std::int64_t kLeftoverMost_ns = 300'000'000;
+// After so long a step predictions are wide, and each frame is matched anew, so many times, against
+// what the other frames of the group say.
+constexpr double kWideStep_s = 0.1;
+constexpr int kMatchAgain = 3;
 
 double seconds(std::int64_t ns) {
   return 1e-9 * static_cast<double>(ns);
@@ -37,6 +41,7 @@ class Step {
     predict();
     for (const FramePtr& frame : frames_) learn_interval(*frame);
     match_frames();
+    for (int i = 0; dt_s_ > kWideStep_s && i < kMatchAgain; ++i) match_again();
     hold_tracks();
     update_joints(state_, setup_, w_.frames, frames_.size(), dt_s_, w_.update);
     feed_health(state_, setup_, w_.frames, frames_.size(), w_.update.solution);
@@ -103,8 +108,7 @@ class Step {
       work.camera = work.frame->camera;
       work.offset_s = seconds(work.frame->time_ns - now_ns_);
       take_noise(work);
-      take_images(state_.joints, state_.tracks.size(), setup_, work.camera, work.offset_s,
-                  work.image, work.boxes);
+      take_image(f);
       match(state_, setup_, work, w_.match);
     }
   }
@@ -124,6 +128,26 @@ class Step {
     args.variance = work.noise.row(0);
     args.information = work.noise.row(1);
     setup_.kernels->noise(args);
+  }
+
+  // Matches each frame against the tracks as the other frames' matches leave them.
+  void match_again() {
+    if (frames_.size() < 2 || state_.tracks.empty()) return;
+    const State predicted = state_;
+    for (std::size_t f = 0; f < frames_.size(); ++f) {
+      w_.frames[f].detection_of.assign(state_.tracks.size(), -1);
+      update_joints(state_, setup_, w_.frames, frames_.size(), dt_s_, w_.update);
+      take_image(f);
+      state_ = predicted;
+      match(state_, setup_, w_.frames[f], w_.match);
+      take_image(f);
+    }
+  }
+
+  void take_image(std::size_t f) {
+    FrameWork& work = w_.frames[f];
+    take_images(state_.joints, state_.tracks.size(), setup_, work.camera, work.offset_s, work.image,
+                work.boxes);
   }
 
   // Existence and evidence, before the joints are solved.

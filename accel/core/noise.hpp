@@ -19,6 +19,9 @@ class NoiseModel {
     std::array<double, kBands> sum{};
     std::array<double, kBands> share{};
     std::array<double, kBands> count{};
+    // Keypoints of joints with three views or more, and those of them that are inliers.
+    double seen = 0.0;
+    double inside = 0.0;
   };
 
   explicit NoiseModel(double sigma_px = 4.0) {
@@ -45,6 +48,7 @@ class NoiseModel {
       share += lesson.share[b];
       count += lesson.count[b];
     }
+    if (lesson.seen > 0.0) notice(lesson);
     if (!(share > 0.0)) return;
     const double own = variance_of(camera);
     scale.learn(sum / share, count, kCameraMemory);
@@ -76,6 +80,7 @@ class NoiseModel {
   void archive(Archive& a) {
     for (Moment& m : cameras_) a(m.value, m.count);
     a(pooled_.value, pooled_.count);
+    a(inside_.value, inside_.count);
     for (Moment& m : bands_) a(m.value, m.count);
   }
 
@@ -88,6 +93,21 @@ class NoiseModel {
       value += (sample - value) * std::min(1.0, weight / count);
     }
   };
+
+  // Where most keypoints are no inliers, the noise is larger than it is taken for: a mean over
+  // inliers alone would hardly ever find out.
+  void notice(const Lesson& lesson) {
+    inside_.learn(lesson.inside / lesson.seen, lesson.seen, kInsideMemory);
+    if (!(inside_.value < kFewInside)) return;
+    for (Moment& camera : cameras_) enlarge(camera);
+    enlarge(pooled_);
+    inside_ = {kSomeInside, kInsideStart};
+  }
+
+  static void enlarge(Moment& m) {
+    m.value = std::min(kEnlarge * m.value, kMaxVariance);
+    m.count = std::min(m.count, kPriorCamera);
+  }
 
   static constexpr double kPriorCamera = 60.0;
   static constexpr double kPriorBand = 400.0;
@@ -108,8 +128,17 @@ class NoiseModel {
                       kWorst * pooled_.value);
   }
 
+  // The share of inliers is a mean over so many keypoints; below the first share the variance
+  // grows by this factor, and the share is given time to follow.
+  static constexpr double kInsideMemory = 120.0;
+  static constexpr double kInsideStart = 48.0;
+  static constexpr double kFewInside = 0.6;
+  static constexpr double kSomeInside = 0.75;
+  static constexpr double kEnlarge = 2.25;
+
   std::array<Moment, kMaxCameras> cameras_;
   Moment pooled_;
+  Moment inside_{kSomeInside, kInsideStart};
   std::array<Moment, kBands> bands_;
 };
 

@@ -328,6 +328,10 @@ class Update {
       const double* sure = w.view.row(kSure);
       const double* inliers = scratch_.solution.row(kInliers);
       for (std::size_t lane = 0; lane < lanes_; ++lane) {
+        if (inv[lane] > 0.0 && at(kCount, lane) >= 3.0) {
+          lesson.seen += 1.0;
+          if (r2[lane] <= kCore && inliers[lane] != -1.0) lesson.inside += 1.0;
+        }
         if (!(inv[lane] > 0.0) || !(r2[lane] <= kCore) || !(share[lane] > kLeastShare)) continue;
         if (inliers[lane] < 0.0) continue;
         const auto band = static_cast<std::size_t>(NoiseModel::band_of(sure[lane]));
