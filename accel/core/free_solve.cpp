@@ -6,7 +6,7 @@
 namespace tipoff {
 namespace {
 
-constexpr int kSteps = 6;
+constexpr int kSteps = 4;
 
 struct Tables {
   std::array<const Lens*, kMaxCameras> lenses{};

@@ -10,7 +10,7 @@
 namespace tipoff {
 
 // Pairs of views that are tried for a first point.
-inline constexpr int kMaxPairs = 12;
+inline constexpr int kMaxPairs = 6;
 
 // Joints, a lane each, with what every view measured of them; and the result.
 struct FreeProblem {

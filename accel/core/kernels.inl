@@ -642,6 +642,11 @@ void meet(const MeetArgs& a, Meeting& out) {
         high[k][p] = most(high[k][p], ok ? x[k] : all(-1e30));
       }
     }
+    // Two who are not one body show it in their first joints.
+    if (block == 0) {
+      const double some = total_of(common);
+      if (some >= 4.0 && total_of(sum) > 0.9 * some) break;
+    }
   }
   out.sum = total_of(sum);
   out.common = total_of(common);

@@ -17,7 +17,7 @@ constexpr double kLimbNews = 0.85;
 // What smoothing leaves of a covariance: accelerations are less white than the model has them,
 // those of limbs least, so that what came after tells more than it allows for.
 constexpr double kSmoothedTrunk = 0.99;
-constexpr double kSmoothedLimb = 0.88;
+constexpr double kSmoothedLimb = 0.86;
 // A view counts as long as its camera is not late by more than this many intervals.
 constexpr double kViewIntervals = 1.5;
 // Margin around the joints, as a part of the body's size in the image; joints are not the skin.
