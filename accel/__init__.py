@@ -21,8 +21,8 @@ from accel.errors import (
     TipoffError,
     UnsupportedCameraError,
 )
-from accel.plan import Plan, PlanBudget, PlannedDetect, PlannedPose
 from accel.health import CameraHealth, Estimate, Health, Verdict
+from accel.plan import Plan, PlanBudget, PlannedDetect, PlannedPose
 from accel.rig import Rig
 from accel.skeleton import COCO17, Skeleton
 from accel.tracker import Prediction, Snapshot, Tracker, TrackerOptions
@@ -39,8 +39,8 @@ __all__ = [
     "Bounce",
     "CalibrationError",
     "CalibrationFileError",
-    "CheckpointError",
     "CameraHealth",
+    "CheckpointError",
     "Estimate",
     "Health",
     "InvalidInputError",

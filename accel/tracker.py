@@ -12,8 +12,8 @@ import numpy as np
 
 from accel import _core
 from accel.errors import InvalidInputError
-from accel.plan import Plan, PlanBudget
 from accel.health import Health, read_health
+from accel.plan import Plan, PlanBudget
 from accel.skeleton import COCO17, Skeleton
 
 if TYPE_CHECKING:
