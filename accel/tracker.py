@@ -48,8 +48,8 @@ class TrackerOptions:
     lag_ms: float = 100.0
     """How much later observations than its own a smoothed snapshot rests on."""
     isa: str = "auto"
-    """The instruction set of the kernels: auto, baseline, avx2 or avx512. It chooses the speed; the
-    results are the same to the bit."""
+    """The instruction set of the kernels: auto, baseline or avx2. It chooses the speed; the results
+    are the same to the bit."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""

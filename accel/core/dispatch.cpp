@@ -9,9 +9,6 @@ extern const Kernels table;
 namespace avx2 {
 extern const Kernels table;
 }
-namespace avx512 {
-extern const Kernels table;
-}
 #endif
 
 namespace {
@@ -25,12 +22,7 @@ std::vector<Choice> choices() {
   std::vector<Choice> out{{&baseline::table, true}};
 #ifdef TIPOFF_X86
   const bool avx2_here = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-  const bool avx512_here = avx2_here && __builtin_cpu_supports("avx512f") != 0 &&
-                           __builtin_cpu_supports("avx512dq") != 0 &&
-                           __builtin_cpu_supports("avx512vl") != 0 &&
-                           __builtin_cpu_supports("avx512bw") != 0;
   out.push_back({&avx2::table, avx2_here});
-  out.push_back({&avx512::table, avx512_here});
 #endif
   return out;
 }

@@ -39,7 +39,7 @@ struct TrackerOptions {
   int certain_views = 3;
   // How much later observations than its own a smoothed snapshot rests on.
   std::int64_t lag_ns = 100'000'000;
-  // The instruction set of the kernels: auto, baseline, avx2, avx512.
+  // The instruction set of the kernels: auto, baseline, avx2.
   std::string isa = "auto";
   // A text of the caller's, kept in checkpoints.
   std::string label;
