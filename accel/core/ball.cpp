@@ -162,6 +162,7 @@ void BallTracker::process() {
 }
 
 void BallTracker::forget() {
+  if (entries_.size() < 2) return;
   // A group may go when no acceptable frame can still come before its end, and when the next
   // group's state also lies before every time that may be asked for.
   const std::int64_t horizon = newest_ns_ - options_.max_delay_ns - kGroupWindow_ns;

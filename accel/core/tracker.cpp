@@ -158,6 +158,7 @@ void Tracker::process() {
 }
 
 void Tracker::forget() {
+  if (entries_.size() < 2) return;
   // A group may go when no acceptable frame can still come before its end, and when the next
   // group's state also lies before every time that may be asked for.
   const std::int64_t horizon =
