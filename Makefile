@@ -182,7 +182,7 @@ bench: models
 	@echo "[5/10] bench: the ball"
 	@$(BIN)/python -m bench suite=ball rig=court8 suite.games=1 suite.frames=600 || [ $$? = 1 ]
 	@echo "[6/10] bench: cameras that are knocked, late and swapped"
-	@$(BIN)/python -m bench suite=rig_health suite.stream_hours=1 suite.starts=5 suite.play_s=60 || [ $$? = 1 ]
+	@$(BIN)/python -m bench suite=rig_health suite.stream_hours=1 suite.starts=5 suite.calm_s=60 || [ $$? = 1 ]
 	@echo "[7/10] bench: what to ask about each frame"
 	@$(BIN)/python -m bench suite=plan suite.frames=180 rig.cameras=[4] suite.speedups=[2] suite.searched_px=[] || [ $$? = 1 ]
 	@echo "[8/10] bench: a recorded game solved again"
