@@ -19,6 +19,8 @@ constexpr double kCertain = 5.0;
 constexpr double kLeftoverIntervals = 0.75;
 constexpr std::int64_t kLeftoverLeast_ns = 40'000'000;
 constexpr std::int64_t kLeftoverMost_ns = 300'000'000;
+// A camera that is silent for longer pauses.
+constexpr std::int64_t kLongestInterval_ns = 60'000'000'000;
 // After so long a step predictions are wide, and each frame is matched anew, so many times, against
 // what the other frames of the group say.
 constexpr double kWideStep_s = 0.1;
@@ -92,7 +94,7 @@ class Step {
     const auto c = static_cast<std::size_t>(frame.camera);
     std::int64_t& last = state_.last_frame_ns[c];
     if (last != kNever) {
-      const std::int64_t gap = frame.time_ns - last;
+      const std::int64_t gap = std::min(frame.time_ns - last, kLongestInterval_ns);
       std::int64_t& interval = state_.interval_ns[c];
       interval = interval == 0 ? gap : interval + (gap - interval) / 8;
     }

@@ -37,6 +37,9 @@ void check(const Rig& rig, const Options& options) {
                                 std::to_string(rig.cameras.size()));
   }
   require(options.max_delay_ns >= 0 && options.max_coast_ns >= 0, "delays must not be negative");
+  require(
+      options.max_delay_ns <= kLargestTime_ns / 4 && options.max_coast_ns <= kLargestTime_ns / 4,
+      "delays must be at most 30 years");
   require(options.max_std_m > 0.0 && options.sigma_px > 0.0 && options.radius_m > 0.0,
           "max_std_m, sigma_px and radius_m must be positive");
   require(std::isfinite(options.floor_m) && options.drag_per_m >= 0.0 &&
@@ -177,9 +180,12 @@ void BallTracker::forget() {
 
 Report BallTracker::snapshot(std::int64_t time_ns, std::span<const Wrist> wrists) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (time_ns > kLargestTime_ns || time_ns < -kLargestTime_ns) {
+    throw OutOfRange("time " + std::to_string(time_ns) + " is not a time in nanoseconds");
+  }
   if (newest_ns_ != kLongAgo && time_ns < newest_ns_ - options_.max_delay_ns) {
     throw OutOfRange("time " + std::to_string(time_ns) + " ns lies " +
-                     std::to_string((newest_ns_ - time_ns) / 1'000'000) +
+                     std::to_string(newest_ns_ / 1'000'000 - time_ns / 1'000'000) +
                      " ms before the newest observation, further back than max_delay_ms = " +
                      std::to_string(options_.max_delay_ns / 1'000'000));
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "options.hpp"
+
 namespace tipoff {
 namespace {
 
@@ -157,6 +159,36 @@ std::vector<CameraHealth> HealthMonitor::report(const Rig& rig) const {
   std::vector<CameraHealth> out;
   for (std::size_t c = 0; c < cameras_; ++c) out.push_back(health_of(*memory_, rig, c));
   return out;
+}
+
+bool HealthMonitor::sound() const {
+  constexpr std::int64_t kMostBlocks = std::int64_t{1} << 40;
+  const auto block = [](std::int64_t b) { return b >= -kMostBlocks && b <= kMostBlocks; };
+  const auto time = [](std::int64_t t) {
+    return t == INT64_MIN || (t >= -kLargestTime_ns && t <= kLargestTime_ns);
+  };
+  const auto camera = [&](std::int32_t c) {
+    return c >= 0 && c < static_cast<std::int32_t>(cameras_);
+  };
+  const HealthMemory& memory = *memory_;
+  bool ok = memory.cameras.size() == cameras_ && memory.index >= 0 && block(memory.index);
+  for (const CameraMemory& m : memory.cameras) {
+    ok = ok && m.recent.size() == kHealthWindow && time(m.accused_ns) && m.verdict >= 0 &&
+         m.verdict <= static_cast<std::int32_t>(Verdict::kDisputed) &&
+         (m.partner == -1 || camera(m.partner));
+    for (const std::int64_t b :
+         {m.valid_from, m.learn_from, m.onset, m.accused_at, m.estimated_at}) {
+      ok = ok && block(b);
+    }
+  }
+  ok = ok && time(open_ns_) && open_.size() == cameras_ && turn_.size() == cameras_ &&
+       people_.size() <= kMostPeople && cells_.size() == people_.size() * cameras_ && last_ >= 0;
+  for (const OpenCounts& open : open_) {
+    ok = ok && (open.tried.empty() || open.tried.size() == cameras_) &&
+         open.matched.size() == open.tried.size();
+  }
+  for (const std::int32_t turn : turn_) ok = ok && camera(turn);
+  return ok;
 }
 
 void HealthMonitor::close(const Rig& rig) {

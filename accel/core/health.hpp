@@ -82,6 +82,9 @@ class HealthMonitor {
   double sigma_scale(int camera) const;
 
   std::vector<CameraHealth> report(const Rig& rig) const;
+  // Whether what was read from an archive can be gone on with: lists as long as the rig has
+  // cameras, numbers within what they count.
+  bool sound() const;
   // Blocks closed since the start, and what they taught.
   std::int64_t blocks() const { return memory_->index; }
   const HealthMemory& memory() const { return *memory_; }

@@ -40,8 +40,9 @@ std::size_t find_lost(const State& state, std::size_t k, const Setup& setup) {
   const Vec3 centre = trunk_centre(state.joints, k, setup, variance);
   for (std::size_t i = 0; i < state.tracks.size(); ++i) {
     const Track& old = state.tracks[i];
+    if (!old.confirmed() || old.seen_ns == kNever) continue;
     const std::int64_t unseen = state.time_ns - old.seen_ns;
-    if (!old.confirmed() || old.seen_ns == kNever || unseen <= setup.options.max_coast_ns) continue;
+    if (unseen <= setup.options.max_coast_ns) continue;
     const Vec3 place = trunk_centre(state.joints, i, setup, variance);
     const double reach = kReunite_m + kReunite_mps * 1e-9 * static_cast<double>(unseen);
     const double distance = norm(place - centre);

@@ -420,6 +420,14 @@ TIPOFF_INLINE vd load_floats(const float* p) {
 // Every third of 3 W numbers, from the given one on.
 template <int kFrom>
 TIPOFF_INLINE vd third(vd a, vd b, vd c) {
+#ifdef __clang__  // shuffles by constants only
+  vd out;
+  for (int i = 0; i < W; ++i) {
+    const int at = 3 * i + kFrom;
+    out[i] = at < W ? a[at] : at < 2 * W ? b[at - W] : c[at - 2 * W];
+  }
+  return out;
+#else
   vm first;
   vm second;
   for (int i = 0; i < W; ++i) {
@@ -428,6 +436,7 @@ TIPOFF_INLINE vd third(vd a, vd b, vd c) {
     second[i] = at < 2 * W ? i : at - W;
   }
   return __builtin_shuffle(__builtin_shuffle(a, b, first), c, second);
+#endif
 }
 
 void sieve(const SieveArgs& a, Sieved& out) {
@@ -786,7 +795,7 @@ void solve(const SolveArgs& a) {
       if (any(r2 > all(kCore))) {
         const vd weight = weight_of(r2);
         cost = cost + (given ? loss_of(r2) : all(0.0));
-        inliers = inliers + (given & (weight >= all(0.4)) ? all(1.0) : all(0.0));
+        inliers = inliers + ((given & (weight >= all(0.4))) ? all(1.0) : all(0.0));
         add(info, scaled(weight, t.a));
       } else {
         cost = cost + (given ? r2 : all(0.0));
@@ -916,7 +925,7 @@ void full(const FullArgs& a) {
         const vd w = given & m.ok ? weight * inv : all(0.0);
         if (step == a.steps) store(a.r2[f] + i, given ? r2 : all(1e9));
         cost = cost + (given ? loss_of(r2) : all(0.0));
-        inliers = inliers + (given & (weight >= all(0.4)) ? all(1.0) : all(0.0));
+        inliers = inliers + ((given & (weight >= all(0.4))) ? all(1.0) : all(0.0));
         count = count + (given ? all(1.0) : all(0.0));
         add_outer(info, m.du, w);
         add_outer(info, m.dv, w);
@@ -946,7 +955,7 @@ void full(const FullArgs& a) {
     store(out + (kMove + 2) * o, point.z - start.z);
     store6(out + kInfo * o, o, info);
     store(out + kCost * o, cost);
-    store(out + kInliers * o, ok & (mx == mx) ? inliers : all(-1.0));
+    store(out + kInliers * o, (ok & (mx == mx)) ? inliers : all(-1.0));
     store(out + kCount * o, count);
     const V3 off{point.x - prior.x, point.y - prior.y, point.z - prior.z};
     store(out + kPriorCost * o, with_prior ? dot(off, times(known, off)) : all(0.0));

@@ -5,8 +5,6 @@
 namespace tipoff {
 namespace {
 
-// Times beyond this leave no room for differences, ns (about 146 years either way).
-constexpr std::int64_t kLargestTime_ns = INT64_MAX / 2;
 // Pixels beyond this many frame sizes are no measurement.
 constexpr double kAbsurd = 4.0;
 

@@ -14,6 +14,10 @@ inline constexpr int kMaxCameras = 64;
 inline constexpr int kMaxDetections = 128;
 // Tracks alive at one time, tentative ones among them.
 inline constexpr int kMaxTracks = 128;
+// Times beyond this, either way of 0, leave no room for differences, ns (about 146 years).
+inline constexpr std::int64_t kLargestTime_ns = INT64_MAX / 2;
+// No delay of the options is longer, ns (about 2 years).
+inline constexpr std::int64_t kLongestDelay_ns = std::int64_t{1} << 56;
 
 struct SkeletonSpec {
   int joints = 0;

@@ -33,6 +33,10 @@ void check(const Rig& rig, const TrackerOptions& options) {
       options.lag_ns < 0) {
     throw std::invalid_argument("delays must not be negative");
   }
+  if (std::max({options.max_delay_ns, options.max_coast_ns, options.max_lost_ns, options.lag_ns}) >
+      kLongestDelay_ns) {
+    throw std::invalid_argument("delays must be at most two years");
+  }
   if (!(options.max_std_m > 0.0) || !(options.sigma_px > 0.0)) {
     throw std::invalid_argument("max_std_m and sigma_px must be positive");
   }

@@ -174,9 +174,12 @@ void Tracker::forget() {
 }
 
 void Tracker::require_kept(std::int64_t time_ns) const {
+  if (time_ns > kLargestTime_ns || time_ns < -kLargestTime_ns) {
+    throw TimeOutOfRange("time " + std::to_string(time_ns) + " is not a time in nanoseconds");
+  }
   if (newest_ns_ != kNever && time_ns < newest_ns_ - setup_.options.max_delay_ns) {
     throw TimeOutOfRange("time " + std::to_string(time_ns) + " ns lies " +
-                         std::to_string((newest_ns_ - time_ns) / 1'000'000) +
+                         std::to_string(newest_ns_ / 1'000'000 - time_ns / 1'000'000) +
                          " ms before the newest observation, further back than max_delay_ms = " +
                          std::to_string(setup_.options.max_delay_ns / 1'000'000));
   }
@@ -241,7 +244,7 @@ Snapshot Tracker::smoothed(std::int64_t time_ns) {
   }
   if (time_ns < newest_ns_ - lag - setup_.options.max_delay_ns) {
     throw TimeOutOfRange("time " + std::to_string(time_ns) + " ns lies " +
-                         std::to_string((newest_ns_ - time_ns) / 1'000'000) +
+                         std::to_string(newest_ns_ / 1'000'000 - time_ns / 1'000'000) +
                          " ms before the newest observation, further back than lag_ms + "
                          "max_delay_ms = " +
                          std::to_string((lag + setup_.options.max_delay_ns) / 1'000'000));
@@ -269,6 +272,7 @@ Plan Tracker::plan(std::int64_t time_ns, const PlanBudget& budget) {
                                 " cameras");
   }
   process();
+  time_ns = std::clamp(time_ns, -kLargestTime_ns, kLargestTime_ns);
   const State& newest = newest_state();
   // Before anything was observed there is nobody to predict, at any time.
   const bool begun = newest.time_ns != kNever;
