@@ -22,16 +22,22 @@ DOCTEST_SHA256 := b1b43598b8e7f347af1c00f2263f0a19af4c632c808a6fc78a0617eb494c2c
 DOCTEST := $(CACHE)/doctest/$(DOCTEST_SHA256)
 DOCTEST_INCLUDE := $(DOCTEST)/usr/include
 
-CPP = $(wildcard accel/core/*.cpp accel/core/*.hpp accel/bindings/*.cpp accel/bindings/*.hpp tests/unit/accel/core/*.cpp tests/unit/accel/core/*.hpp)
+# Debian's clang-14 with libclang-rt-14-dev, or another clang with libFuzzer.
+FUZZ_CXX ?= clang++-14
+FUZZ_SECONDS ?= 600
+FUZZERS ?= observe restore ball
+
+CPP = $(wildcard accel/core/*.cpp accel/core/*.hpp accel/bindings/*.cpp accel/bindings/*.hpp tests/unit/accel/core/*.cpp tests/unit/accel/core/*.hpp tests/fuzz/*.cpp tests/fuzz/*.hpp)
 STUBTESTED = $(if $(wildcard accel/_core.pyi),accel._core) $(if $(wildcard accel/decode.pyi),accel.decode)
 
 # Where a target is no file.
-.PHONY: where-wheels help demo test lint bench clean env native stubs lock wheel wheels doctest models cpp cpp-sanitised pytest
+.PHONY: where-wheels help demo test lint bench clean env native stubs lock wheel wheels doctest models cpp cpp-sanitised cpp-tsan fuzz pytest
 
 help:
 	@echo "make demo    real camera videos into 3D tracks, through the real Triton, into out/demo/"
 	@echo "make test    every check: lint, C++ tests plain and sanitised, contract, unit, integration"
 	@echo "make lint    ruff, mypy, stubtest, clang-format, buf"
+	@echo "make fuzz    libFuzzer on the core, FUZZ_SECONDS=$(FUZZ_SECONDS) for each of $(FUZZERS); needs $(FUZZ_CXX)"
 	@echo "make bench   a small run of every bench"
 	@echo "make env     the application's environment in .venv, from pinned and hashed packages"
 	@echo "make native  the C++ core, the Cython module and the stubs of protos/, in place"
@@ -110,19 +116,21 @@ demo: models
 # ---- the checks ---------------------------------------------------------------------------------
 
 test:
-	@echo "[1/7] test: the environment and what is native"
+	@echo "[1/8] test: the environment and what is native"
 	@$(MAKE) native
-	@echo "[2/7] test: lint"
+	@echo "[2/8] test: lint"
 	@$(MAKE) lint
-	@echo "[3/7] test: C++"
+	@echo "[3/8] test: C++"
 	@$(MAKE) cpp
-	@echo "[4/7] test: C++ under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "[4/8] test: C++ under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@$(MAKE) cpp-sanitised
-	@echo "[5/7] test: the server and the models"
+	@echo "[5/8] test: C++ under ThreadSanitizer"
+	@$(MAKE) cpp-tsan
+	@echo "[6/8] test: the server and the models"
 	@$(MAKE) models
-	@echo "[6/7] test: the wheel"
+	@echo "[7/8] test: the wheel"
 	@$(MAKE) wheel
-	@echo "[7/7] test: contract, unit and integration tests"
+	@echo "[8/8] test: contract, unit and integration tests"
 	@$(MAKE) pytest
 
 pytest:
@@ -154,6 +162,27 @@ cpp-sanitised: env doctest
 	-DCMAKE_BUILD_TYPE=RelWithDebInfo -DTIPOFF_SANITIZE=address,undefined >/dev/null
 	@$(BIN)/cmake --build build/cmake-sanitised -j $(JOBS)
 	@$(BIN)/ctest --test-dir build/cmake-sanitised --output-on-failure
+
+# Only what runs on threads: under ThreadSanitizer the rest takes minutes and can find nothing.
+cpp-tsan: env doctest
+	@$(BIN)/cmake -S . -B build/cmake-tsan -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DDOCTEST_INCLUDE=$(DOCTEST_INCLUDE) \
+	-DCMAKE_BUILD_TYPE=RelWithDebInfo -DTIPOFF_SANITIZE=thread >/dev/null
+	@$(BIN)/cmake --build build/cmake-tsan -j $(JOBS) --target tipoff_tests
+	@build/cmake-tsan/tipoff_tests --test-case='*thread*'
+
+# What a fuzzer finds is left in build/fuzz; once mended, its smallest form belongs into
+# tests/fuzz/corpus, which the tests run again. New inputs that only reach further stay in build/.
+fuzz: env
+	@command -v $(FUZZ_CXX) >/dev/null || { echo "error: $(FUZZ_CXX) is not here; apt-get install clang-14 libclang-rt-14-dev, or name another clang by \`make fuzz FUZZ_CXX=...\`" >&2; exit 1; }
+	@$(BIN)/cmake -S . -B build/fuzz -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_CXX_COMPILER=$(FUZZ_CXX) \
+	-DCMAKE_BUILD_TYPE=RelWithDebInfo -DTIPOFF_SANITIZE=address,undefined -DTIPOFF_LIBFUZZER=ON >/dev/null
+	@$(BIN)/cmake --build build/fuzz -j $(JOBS)
+	@n=0; for name in $(FUZZERS); do n=$$((n + 1)); \
+	echo "[$$n/$(words $(FUZZERS))] fuzz: $$name for $(FUZZ_SECONDS) s"; mkdir -p build/fuzz/corpus-$$name; \
+	build/fuzz/fuzz_$$name -max_len=512 -timeout=20 -max_total_time=$(FUZZ_SECONDS) -verbosity=1 -print_final_stats=1 \
+	-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus-$$name tests/fuzz/corpus/$$name 2>build/fuzz/$$name.log \
+	|| { tail -n 40 build/fuzz/$$name.log >&2; exit 1; }; \
+	grep -E 'DONE|^Done' build/fuzz/$$name.log; done
 
 doctest: $(DOCTEST_INCLUDE)/doctest/doctest.h
 

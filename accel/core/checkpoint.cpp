@@ -161,8 +161,12 @@ void check(const State& s) {
           "a number");
   std::int64_t key = 0;
   for (const Track& track : s.tracks) {
-    require(track.key > key && track.id >= -1 && track.id < s.next_id, "an identity");
+    require(track.key > key && track.id >= -1 && track.id != 0 && track.id < s.next_id,
+            "an identity");
     key = track.key;
+    for (const Track& other : s.tracks) {
+      require(&other == &track || other.id != track.id || !track.confirmed(), "an identity");
+    }
     require(is_time(track.born_ns) && is_time(track.seen_ns) && is_time(track.paired_ns), "a time");
   }
   require(key < s.next_key, "an identity");
@@ -283,7 +287,7 @@ std::unique_ptr<Tracker> Tracker::restore(Rig rig, const std::uint8_t* bytes, st
       const bool ascends =
           t.frames_.empty() || t.frames_.back()->time_ns < frame->time_ns ||
           (t.frames_.back()->time_ns == frame->time_ns && t.frames_.back()->camera < frame->camera);
-      require(ascends && frame->time_ns <= t.newest_ns_ && frame->time_ns > t.base_.time_ns,
+      require(ascends && frame->time_ns <= t.newest_ns_ && frame->time_ns >= t.base_.time_ns,
               "an order of frames");
       t.frames_.push_back(frame);
     }

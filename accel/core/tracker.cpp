@@ -40,7 +40,10 @@ bool Tracker::observe(const Observation& observation) {
   return accepted;
 }
 
-std::int64_t Tracker::jump_ns(int camera) const {
+// How far ahead of all others a frame of this camera may be. Its interval is what all frames up to
+// now say, so what is taken in does not depend on what was asked before.
+std::int64_t Tracker::jump_ns(int camera) {
+  process();
   const std::int64_t interval = newest_state().interval_ns[static_cast<std::size_t>(camera)];
   return std::max({kJump_ns, setup_.options.max_delay_ns, kJumpIntervals * interval});
 }
@@ -49,7 +52,9 @@ std::int64_t Tracker::jump_ns(int camera) const {
 bool Tracker::hold(const FramePtr& frame) {
   const auto c = static_cast<std::size_t>(frame->camera);
   if (newest_ns_ == kNever || ahead_.size() < 2) return false;
-  if (frame->time_ns - newest_ns_ <= jump_ns(frame->camera)) {
+  const std::int64_t ahead_ns = frame->time_ns - newest_ns_;
+  if (ahead_ns <= std::max(kJump_ns, setup_.options.max_delay_ns) ||
+      ahead_ns <= jump_ns(frame->camera)) {
     ahead_[c] = {};  // its clock is back
     for (Ahead& waiting : ahead_) waiting.alone = false;
     return false;

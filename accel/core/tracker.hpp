@@ -129,7 +129,7 @@ class Tracker {
   bool accept(FramePtr frame);
   bool hold(const FramePtr& frame);
   void release();
-  std::int64_t jump_ns(int camera) const;
+  std::int64_t jump_ns(int camera);
   void insert(FramePtr frame);
   void process();
   void forget();

@@ -83,7 +83,7 @@ class BallGame {
       candidates.push_back(kind == 4 ? odd : static_cast<float>(dice.next() % 100) / 90.0F);
     }
     tell(camera, time_ns, candidates);
-    if (time_ns > now_ && time_ns - now_ < 5'000'000'000) now_ = time_ns;
+    if (time_ns > now_ && time_ns < now_ + 5'000'000'000) now_ = time_ns;
   }
 
   void look(const ball::Report& r) {

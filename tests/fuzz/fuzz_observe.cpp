@@ -89,7 +89,7 @@ class Game {
       for (int i = 0; i < asked; ++i) call.observation.asked.push_back(in_.below(8) - 1);
     }
     tell(call);
-    if (time_ns > now_ && time_ns - now_ < 5'000'000'000) now_ = time_ns;
+    if (time_ns > now_ && time_ns < now_ + 5'000'000'000) now_ = time_ns;
   }
 
   // What cannot be is refused by an exception, by both.
