@@ -116,7 +116,9 @@ def test_uncertainty_marks_every_cell_with_enough_joints(tmp_path: Path) -> None
     for row in rows.values():
         told = {name: row[name].split() for name in ("all", "trunk", "limbs", "3-4_views")}
         for percent, mark in told.values():
-            assert (mark == "✓") == (93 <= float(percent) <= 97)
+            # What is told is rounded: at the limits themselves either mark may be right.
+            if min(abs(float(percent) - limit) for limit in (93, 97)) > 0.051:
+                assert (mark == "✓") == (93 <= float(percent) <= 97)
     missed = any("✗" in str(row) for row in rows.values())
     assert any("coverage of" in miss for miss in found["targets_missed"]) == missed
 

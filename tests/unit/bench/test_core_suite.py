@@ -182,8 +182,10 @@ def test_a_peer_that_is_not_installed_is_left_out_and_named(
 def test_peers_place_people_where_they_are(name: str, mpjpe_mm: float) -> None:
     arena = Arena(preset("clean", cameras=4, people=3, frames=64))
     peers, notes = load_peers([name], arena.rig)
-    if notes:
-        pytest.skip(notes[0])
+    if notes:  # the benches go without it, and say how to have it
+        assert not peers
+        assert "pip install" in notes[0]
+        return
     metrics = score_peer(peers[0], arena, first=60, frames=3)
     assert metrics is not None
     assert metrics.mpjpe_mm < mpjpe_mm
