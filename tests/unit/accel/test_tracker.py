@@ -10,6 +10,7 @@ import pytest
 
 import accel
 from bench.sim import Arena, preset
+from tests.support.tracking import assert_same, feed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,20 +28,6 @@ def arena() -> Arena:
 @pytest.fixture(scope="module")
 def frame_sets(arena: Arena) -> list[FrameSet]:
     return list(arena.frame_sets())
-
-
-def feed(tracker: accel.Tracker, frame_sets: list[FrameSet]) -> None:
-    for frame_set in frame_sets:
-        for view in frame_set.views:
-            assert tracker.observe(view.camera, view.capture_time_ns, view.keypoints)
-
-
-def assert_same(a: accel.Snapshot, b: accel.Snapshot) -> None:
-    np.testing.assert_array_equal(a.ids, b.ids)
-    np.testing.assert_array_equal(a.joints_m, b.joints_m)
-    np.testing.assert_array_equal(a.covariance_m2, b.covariance_m2)
-    np.testing.assert_array_equal(a.confidence, b.confidence)
-    np.testing.assert_array_equal(a.views, b.views)
 
 
 def test_a_snapshot_has_the_stated_shapes_and_types(

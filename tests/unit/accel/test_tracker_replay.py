@@ -8,6 +8,7 @@ import pytest
 import accel
 from accel import _core
 from bench.sim import Arena, FrameSet, preset
+from tests.support.tracking import assert_same, feed
 
 FRAMES = 60
 
@@ -20,18 +21,6 @@ def arena() -> Arena:
 @pytest.fixture(scope="module")
 def frame_sets(arena: Arena) -> list[FrameSet]:
     return list(arena.frame_sets())
-
-
-def feed(tracker: accel.Tracker, frame_sets: list[FrameSet]) -> None:
-    for frame_set in frame_sets:
-        for view in frame_set.views:
-            assert tracker.observe(view.camera, view.capture_time_ns, view.keypoints)
-
-
-def assert_same(a: accel.Snapshot, b: accel.Snapshot) -> None:
-    np.testing.assert_array_equal(a.ids, b.ids)
-    np.testing.assert_array_equal(a.joints_m, b.joints_m)
-    np.testing.assert_array_equal(a.covariance_m2, b.covariance_m2)
 
 
 def mean_error_m(arena: Arena, snapshot: accel.Snapshot) -> float:
