@@ -54,6 +54,26 @@ class CameraFrame:
     """Number of the frame in its source, from 0."""
     image: ImageHolder
     """The picture, upright."""
+    arrived_ns: int = 0
+    """When it was there, decoded, in ns of `time.monotonic_ns`; 0 for a recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedFrame:
+    """One frame of one camera whose people were found before: a recorded observation."""
+
+    camera: int
+    """Index into ``rig.names``."""
+    name: str
+    """The camera's name in the rig."""
+    capture_time_ns: int
+    """Mid-exposure of the first row."""
+    index: int
+    """Number of the frame in its source, from 0."""
+    keypoints: NDArray[np.float32]
+    """(N, J, 3): u, v in the pixels of the calibration and confidence."""
+    arrived_ns: int = 0
+    """When it was there, in ns of `time.monotonic_ns`; 0 for a recording."""
 
 
 class CameraState(StrEnum):
@@ -67,6 +87,31 @@ class CameraState(StrEnum):
     """The source has ended as it should."""
     FAILED = "failed"
     """The source cannot be read any more; frames before that were used."""
+    FROZEN = "frozen"
+    """The same picture comes over and over."""
+    BLACK = "black"
+    """Nothing but darkness comes."""
+    DUPLICATED = "duplicated"
+    """What another camera shows comes."""
+    DISCONNECTED = "disconnected"
+    """It cannot be reached, or no frame comes; it is tried again."""
+    LATE = "late"
+    """Its frames are later than their capture times say."""
+    SWAPPED = "swapped"
+    """It stands where another camera of the rig should."""
+    MOVED = "moved"
+    """It has been knocked out of its calibration."""
+
+
+class CaptureClock(StrEnum):
+    """What a camera's capture times rest on."""
+
+    SENDER = "sender"
+    """Its own clock, by its RTCP sender reports."""
+    ARRIVAL = "arrival"
+    """The times at which frames arrived here, smoothed."""
+    RECORDING = "recording"
+    """The times in a recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +128,14 @@ class CameraHealth:
     """Frames that were lost on the way (unreadable, refused as too late) so far."""
     last_capture_time_ns: int | None
     """Capture time of the newest frame given to the tracker; None before the first."""
+    detail: str = ""
+    """What is wrong, in words; empty where nothing is."""
+    clock: CaptureClock = CaptureClock.RECORDING
+    """What its capture times rest on."""
+    clock_jitter_ns: int = 0
+    """Standard deviation of its capture times around an even beat, lately; 0 where not known."""
+    left_out: bool = False
+    """Whether its frames are left out of the tracking now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +173,85 @@ class TrackedFrame:
     """The camera frames since the last tracked frame that inference was asked about, by time."""
     frames: tuple[CameraFrame, ...] = ()
     """All camera frames since the last tracked frame, by time."""
+
+
+class AvailabilityState(StrEnum):
+    """Whether officials may rely on a stream."""
+
+    AVAILABLE = "available"
+    """All rules hold."""
+    DEGRADED = "degraded"
+    """Some rule failed."""
+    OFF = "off"
+    """By hand, or no snapshot came."""
+
+
+class AvailabilityRule(StrEnum):
+    """A rule of the availability."""
+
+    VIEWS = "views"
+    """Every person on court is seen by enough cameras."""
+    STD = "std"
+    """The standard deviations are small enough."""
+    AGE = "age"
+    """Snapshots are young enough."""
+    CAMERAS = "cameras"
+    """No camera fails without an explanation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether officials may rely on a stream, and the values that decided."""
+
+    state: AvailabilityState
+    """State."""
+    failed: tuple[AvailabilityRule, ...] = ()
+    """Rules that failed."""
+    least_views: int | None = None
+    """Fewest cameras behind a person over the window; None: there was nobody."""
+    std_p95_m: float | None = None
+    """95th percentile of people's largest joint standard deviation; None: there was nobody."""
+    snapshot_age_ns: int | None = None
+    """Age of the newest snapshot; None: there is none."""
+    unexplained_cameras: tuple[str, ...] = ()
+    """Cameras that fail without an explanation."""
+    detail: str = ""
+    """Why it is off, or what the rules found, in words."""
+
+
+class DegradationKind(StrEnum):
+    """What a node may do less well than it should."""
+
+    FEWER_DETECTIONS = "fewer detections"
+    """Whole frames are searched less often."""
+    FEWER_POSES = "fewer poses"
+    """Fewer people are posed in each frame."""
+    LOWER_RATE = "lower rate"
+    """Snapshots are made at a lower rate."""
+    JOURNAL_SLOW = "journal slow"
+    """The disk is slow: snapshots wait for it."""
+    JOURNAL_FAILED = "journal failed"
+    """The disk takes nothing: nothing is sent until it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """Something that the node does less well than it should."""
+
+    kind: DegradationKind
+    """What."""
+    detail: str
+    """Why and by how much, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """How things stand at a node, beside the tracks."""
+
+    availability: Availability | None = None
+    """For officials; None where nobody decides it."""
+    degradations: tuple[Degradation, ...] = ()
+    """What it does less well than it should."""
 
 
 class Sink(Protocol):
