@@ -14,68 +14,28 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edge_node.area import Everywhere, Membership
+from edge_node.area import Everywhere
 from edge_node.capture import CaptureThread, rounds
-from edge_node.frames import CameraHealth, CameraState, TrackedFrame, ViewDetections
-from edge_node.inference import Found
-from edge_node.planner import Planner, PlanOptions
-from edge_node.posing import Expected, sift
-from edge_node.sizes import size_factor
+from edge_node.frames import CameraHealth, CameraState, TrackedFrame
+from edge_node.perception import Perception
+from edge_node.planner import PlanOptions
 from edge_node.workers import SinkThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
-    from accel import Prediction, Rig, Snapshot
+    from accel import Rig
     from edge_node.area import Area
     from edge_node.capture import Source
     from edge_node.clock import Pace
     from edge_node.frames import CameraFrame, Sink
-    from edge_node.inference import StageTimes, Task
+    from edge_node.perception import Answered, Asked, Asking, Tracker
 
 PLAN_LAG_ROUNDS = 2
 """Rounds in flight: a round is planned with what is known of the one this many before it."""
 OVER = (CameraState.ENDED, CameraState.FAILED)
-
-
-class Tracker(Protocol):
-    """The part of ``accel.Tracker`` that is used here."""
-
-    def observe(self, camera: int, capture_time_ns: int, keypoints: NDArray[np.float32]) -> bool:
-        """Take in a frame's detections."""
-
-    def snapshot(self, time_ns: int) -> Snapshot:
-        """Give all tracks at a time."""
-
-    def predict(self, camera: int, time_ns: int) -> Prediction:
-        """Give what a frame should show."""
-
-    def assigned(self, camera: int, capture_time_ns: int) -> NDArray[np.int64]:
-        """Give the track of each detection of a frame."""
-
-
-class Promise(Protocol):
-    """What is being found in a frame."""
-
-    def result(self) -> Found:
-        """Wait for it; raises what the client raises."""
-
-
-class Asking(Protocol):
-    """The part of ``edge_node.inference.Inference`` that is used here."""
-
-    @property
-    def times(self) -> StageTimes:
-        """Seconds of ``convert``, ``detect`` and ``pose``, so far."""
-
-    def submit(self, frame: CameraFrame, tasks: Sequence[Task]) -> Promise:
-        """Begin to do a frame's tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +81,14 @@ class CameraCount:
     last_capture_time_ns: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Round:
     """A round on its way."""
 
     frames: list[CameraFrame]
     """Its frames in order of time and camera."""
-    people: list[Expected]
-    """For each frame whom the tracker expected."""
-    tasks: list[list[Task]]
-    """For each frame what is asked."""
-    answers: list[Promise | None]
-    """For each frame what is being found; None where nothing is asked."""
+    asked: list[Asked]
+    """What is asked about each."""
     over: dict[int, CameraState]
     """Cameras that had no more frames when it was put together, and why."""
 
@@ -158,18 +114,17 @@ class Pipeline:
         sinks: Sequence[Sink],
         options: PipelineOptions | None = None,
     ) -> None:
-        self._rig, self._inference, self._tracker = rig, inference, tracker
         self._options = options or PipelineOptions()
+        self._perception = Perception(
+            rig, inference, tracker, self._options.plan, self._options.area
+        )
         self.times = inference.times
         self._captures = [
             CaptureThread(source, self._options.pace, lambda s: self.times.add("decode", s))
             for source in sources
         ]
         self._sinks = SinkThreads(sinks, self.times)
-        self._planner = Planner(len(rig.names), self._options.plan)
-        self._members = Membership(self._options.area)
         self._counts = [CameraCount(name) for name in rig.names]
-        self._factors: dict[int, NDArray[np.float64]] = {}
         self._written = 0
         self._stopping = False
 
@@ -208,7 +163,7 @@ class Pipeline:
             cameras=self._health(self._over()),
             seconds=dict(self.times.seconds),
             counts=dict(self.times.counts),
-            outside=len(self._members.outside),
+            outside=len(self._perception.members.outside),
             interrupted=self._stopping,
         )
 
@@ -228,85 +183,41 @@ class Pipeline:
     def _begin(self, frames: list[CameraFrame]) -> Round:
         """Plan a round and ask its questions."""
         began = time.perf_counter()
-        people = [self._expected(frame) for frame in frames]
-        plans = self._planner.plan(frames, people)
+        asked = self._perception.begin(frames)
         self.times.add("plan", time.perf_counter() - began)
-        answers = [
-            self._inference.submit(frame, tasks) if tasks else None
-            for frame, tasks in zip(frames, plans, strict=True)
-        ]
-        return Round(frames, people, plans, answers, self._over())
+        return Round(frames, asked, self._over())
 
     def _over(self) -> dict[int, CameraState]:
         states = {capture.source.camera: capture.taken_state for capture in self._captures}
         return {camera: state for camera, state in states.items() if state in OVER}
 
-    def _expected(self, frame: CameraFrame) -> Expected:
-        """Give the people to pose, in the picture's pixels."""
-        people = self._tracker.predict(frame.camera, frame.capture_time_ns)
-        chosen = self._members.expected(people)
-        unknown = self._planner.candidates_px(frame.camera)
-        keypoints = people.keypoints[chosen, :, :2]
-        nowhere = np.full((len(unknown), *keypoints.shape[1:]), np.nan)
-        factor = self._factor(frame)
-        return Expected(
-            boxes_px=np.concatenate([people.boxes_px[chosen], unknown]) / np.tile(factor, 2),
-            keypoints_px=(np.concatenate([keypoints, nowhere]) + 0.5) / factor - 0.5,
-        )
-
     def _finish(self, work: Round) -> None:
         """Wait for a round's answers, track them, and hand on what came of it."""
-        found = [answer.result() if answer is not None else None for answer in work.answers]
+        found = self._perception.wait(work.asked)
         began = time.perf_counter()
-        asked = [
-            (frame, self._in_rig_pixels(frame, sift(answer, tasks, people)))
-            for frame, tasks, people, answer in zip(
-                work.frames, work.tasks, work.people, found, strict=True
-            )
-            if answer is not None
-        ]
-        for frame, answer in asked:
-            self._observe(frame, answer)
-        tracked = self._snapshot(work, asked)
+        answers = self._perception.observe(found)
+        self._count(work, answers)
+        tracked = self._snapshot(work, answers)
         self.times.add("track", time.perf_counter() - began)
         self._sinks.write(tracked)
         self._written += 1
         if self._options.on_round is not None:
             self._options.on_round(len(work.frames))
 
-    def _observe(self, frame: CameraFrame, found: Found) -> None:
-        count = self._counts[frame.camera]
-        if not self._tracker.observe(frame.camera, frame.capture_time_ns, found.keypoints):
-            count.refused += 1
-
-    def _snapshot(self, work: Round, asked: Sequence[tuple[CameraFrame, Found]]) -> TrackedFrame:
-        """Take the snapshots of a round and let the planner learn from them."""
+    def _count(self, work: Round, answers: Sequence[Answered]) -> None:
         for frame in work.frames:
             count = self._counts[frame.camera]
             count.frames += 1
             count.state, count.last_capture_time_ns = CameraState.LIVE, frame.capture_time_ns
-        time_ns = work.frames[-1].capture_time_ns
-        everybody = self._tracker.snapshot(time_ns)
-        self._members.update(everybody)
-        reported = self._members.select(everybody)
-        views = tuple(self._view(frame, found, reported) for frame, found in asked)
-        self._planner.learn(views, [found.scores for _, found in asked])
-        self._planner.learn_tracks(frozenset(int(i) for i in reported.ids))
-        health = self._health(work.over)
-        return TrackedFrame(time_ns, reported, health, views, tuple(work.frames))
+        for answer in answers:
+            self._counts[answer.frame.camera].refused += not answer.accepted
 
-    def _view(self, frame: CameraFrame, found: Found, reported: Snapshot) -> ViewDetections:
-        now = reported
-        if frame.capture_time_ns != reported.time_ns:
-            now = self._members.select(self._tracker.snapshot(frame.capture_time_ns))
-        return ViewDetections(
-            camera=frame.camera,
-            capture_time_ns=frame.capture_time_ns,
-            frame_index=frame.index,
-            keypoints=found.keypoints,
-            assigned=self._tracker.assigned(frame.camera, frame.capture_time_ns),
-            snapshot=now,
-        )
+    def _snapshot(self, work: Round, answers: Sequence[Answered]) -> TrackedFrame:
+        """Take the snapshots of a round and let the planner learn from them."""
+        time_ns = work.frames[-1].capture_time_ns
+        reported = self._perception.report(time_ns)
+        views = self._perception.learn(answers, reported)
+        return TrackedFrame(time_ns, reported, self._health(work.over), views, tuple(work.frames))
 
     def _health(self, over: dict[int, CameraState]) -> tuple[CameraHealth, ...]:
         lost = {c.source.camera: c.source.dropped for c in self._captures}
@@ -320,20 +231,3 @@ class Pipeline:
             )
             for camera, count in enumerate(self._counts)
         )
-
-    def _in_rig_pixels(self, frame: CameraFrame, found: Found) -> Found:
-        """Move keypoints from the picture's pixels to those of the calibration."""
-        factor = self._factor(frame)
-        if (factor == 1.0).all():
-            return found
-        keypoints = found.keypoints.copy()
-        keypoints[..., :2] = (keypoints[..., :2] + 0.5) * factor - 0.5
-        return Found(keypoints, found.scores, found.requests)
-
-    def _factor(self, frame: CameraFrame) -> NDArray[np.float64]:
-        if frame.camera not in self._factors:
-            size = (frame.image.width_px, frame.image.height_px)
-            self._factors[frame.camera] = size_factor(
-                frame.name, size, self._rig.size[frame.camera]
-            )
-        return self._factors[frame.camera]

@@ -1,0 +1,223 @@
+"""From camera frames to tracks: plan what to ask, ask, and let the tracker learn the answers.
+
+The part that recordings (`edge_node.pipeline`) and live cameras (`edge_node.live.loop`) share. It
+knows rounds, each with one frame of a camera at most, and neither threads nor clocks: who calls it
+says when a round is begun and when it is finished, always in the same order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+
+from edge_node.area import Membership
+from edge_node.frames import CameraFrame, ObservedFrame, ViewDetections
+from edge_node.inference import Found
+from edge_node.planner import Planner
+from edge_node.posing import Expected, sift
+from edge_node.sizes import size_factor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from accel import Prediction, Rig, Snapshot
+    from edge_node.area import Area
+    from edge_node.inference import StageTimes, Task
+    from edge_node.planner import PlanOptions
+
+Frame: TypeAlias = "CameraFrame | ObservedFrame"
+
+
+class Tracker(Protocol):
+    """The part of ``accel.Tracker`` that is used here."""
+
+    def observe(self, camera: int, capture_time_ns: int, keypoints: NDArray[np.float32]) -> bool:
+        """Take in a frame's detections."""
+
+    def snapshot(self, time_ns: int) -> Snapshot:
+        """Give all tracks at a time."""
+
+    def predict(self, camera: int, time_ns: int) -> Prediction:
+        """Give what a frame should show."""
+
+    def assigned(self, camera: int, capture_time_ns: int) -> NDArray[np.int64]:
+        """Give the track of each detection of a frame."""
+
+
+class Promise(Protocol):
+    """What is being found in a frame."""
+
+    def result(self) -> Found:
+        """Wait for it; raises what the client raises."""
+
+
+class Asking(Protocol):
+    """The part of ``edge_node.inference.Inference`` that is used here."""
+
+    @property
+    def times(self) -> StageTimes:
+        """Seconds of ``convert``, ``detect`` and ``pose``, so far."""
+
+    def submit(self, frame: CameraFrame, tasks: Sequence[Task]) -> Promise:
+        """Begin to do a frame's tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A frame that was asked about, or whose people were known before."""
+
+    frame: Frame
+    """The frame."""
+    people: Expected | None
+    """Whom the tracker expected in it; None where nobody had to be looked for."""
+    tasks: list[Task]
+    """What is asked."""
+    answer: Promise | None
+    """What is being found; None where nothing is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A frame with what was found in it."""
+
+    frame: Frame
+    """The frame."""
+    found: Found
+    """The people, in pixels of the calibration."""
+    accepted: bool
+    """Whether the tracker took it; it refuses what comes too late or twice."""
+
+
+class Perception:
+    """Plans, asks and tracks, round by round.
+
+    Args:
+        rig: The calibrated cameras.
+        inference: Asks the models; None where every frame brings its people along.
+        tracker: Fresh, or one that goes on.
+        plan: How the closed loop spends inference.
+        area: Where people are reported from.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        inference: Asking | None,
+        tracker: Tracker,
+        plan: PlanOptions,
+        area: Area,
+    ) -> None:
+        self._rig, self._inference, self._tracker = rig, inference, tracker
+        self.planner = Planner(len(rig.names), plan)
+        self.members = Membership(area)
+        self._factors: dict[int, NDArray[np.float64]] = {}
+
+    def begin(self, frames: Sequence[Frame]) -> list[Asked]:
+        """Plan a round and ask its questions.
+
+        Args:
+            frames: In order of time and camera, one of a camera at most.
+        """
+        pictures = [frame for frame in frames if isinstance(frame, CameraFrame)]
+        people = [self._expected(frame) for frame in pictures]
+        plans = self.planner.plan(pictures, people) if pictures else []
+        asked = {
+            frame.camera: Asked(frame, expected, tasks, self._ask(frame, tasks))
+            for frame, expected, tasks in zip(pictures, people, plans, strict=True)
+        }
+        return [asked.get(frame.camera) or Asked(frame, None, [], None) for frame in frames]
+
+    def _ask(self, frame: CameraFrame, tasks: list[Task]) -> Promise | None:
+        if not tasks:
+            return None
+        assert self._inference is not None, "a picture came and there is nothing to look with"
+        return self._inference.submit(frame, tasks)
+
+    def _expected(self, frame: CameraFrame) -> Expected:
+        """Give the people to pose, in the picture's pixels."""
+        people = self._tracker.predict(frame.camera, frame.capture_time_ns)
+        chosen = self.members.expected(people)
+        unknown = self.planner.candidates_px(frame.camera)
+        keypoints = people.keypoints[chosen, :, :2]
+        nowhere = np.full((len(unknown), *keypoints.shape[1:]), np.nan)
+        factor = self._factor(frame)
+        return Expected(
+            boxes_px=np.concatenate([people.boxes_px[chosen], unknown]) / np.tile(factor, 2),
+            keypoints_px=(np.concatenate([keypoints, nowhere]) + 0.5) / factor - 0.5,
+        )
+
+    def wait(self, asked: Sequence[Asked]) -> list[tuple[Frame, Found]]:
+        """Wait for a round's answers; frames that nothing was asked about are left out."""
+        found: list[tuple[Frame, Found]] = []
+        for question in asked:
+            if isinstance(question.frame, ObservedFrame):
+                found.append((question.frame, _as_found(question.frame)))
+            elif question.answer is not None and question.people is not None:
+                answer = sift(question.answer.result(), question.tasks, question.people)
+                found.append((question.frame, self._in_rig_pixels(question.frame, answer)))
+        return found
+
+    def observe(self, found: Sequence[tuple[Frame, Found]]) -> list[Answered]:
+        """Give a round's answers to the tracker."""
+        return [
+            Answered(
+                frame,
+                people,
+                self._tracker.observe(frame.camera, frame.capture_time_ns, people.keypoints),
+            )
+            for frame, people in found
+        ]
+
+    def report(self, time_ns: int) -> Snapshot:
+        """Give the people in the area at the newest time; call it in order of time."""
+        everybody = self._tracker.snapshot(time_ns)
+        self.members.update(everybody)
+        return self.members.select(everybody)
+
+    def learn(self, answers: Sequence[Answered], reported: Snapshot) -> tuple[ViewDetections, ...]:
+        """Let the planner learn from a finished round, and give the views of its pictures."""
+        pictures = [answer for answer in answers if isinstance(answer.frame, CameraFrame)]
+        views = tuple(self._view(answer.frame, answer.found, reported) for answer in pictures)
+        self.planner.learn(views, [answer.found.scores for answer in pictures])
+        self.planner.learn_tracks(frozenset(int(i) for i in reported.ids))
+        return views
+
+    def _view(self, frame: Frame, found: Found, reported: Snapshot) -> ViewDetections:
+        now = reported
+        if frame.capture_time_ns != reported.time_ns:
+            now = self.members.select(self._tracker.snapshot(frame.capture_time_ns))
+        return ViewDetections(
+            camera=frame.camera,
+            capture_time_ns=frame.capture_time_ns,
+            frame_index=frame.index,
+            keypoints=found.keypoints,
+            assigned=self._tracker.assigned(frame.camera, frame.capture_time_ns),
+            snapshot=now,
+        )
+
+    def _in_rig_pixels(self, frame: CameraFrame, found: Found) -> Found:
+        """Move keypoints from the picture's pixels to those of the calibration."""
+        factor = self._factor(frame)
+        if (factor == 1.0).all():
+            return found
+        keypoints = found.keypoints.copy()
+        keypoints[..., :2] = (keypoints[..., :2] + 0.5) * factor - 0.5
+        return Found(keypoints, found.scores, found.requests)
+
+    def _factor(self, frame: CameraFrame) -> NDArray[np.float64]:
+        if frame.camera not in self._factors:
+            size = (frame.image.width_px, frame.image.height_px)
+            self._factors[frame.camera] = size_factor(
+                frame.name, size, self._rig.size[frame.camera]
+            )
+        return self._factors[frame.camera]
+
+
+def _as_found(frame: ObservedFrame) -> Found:
+    people = len(frame.keypoints)
+    scores = np.ones(people, np.float32)
+    return Found(frame.keypoints, scores, np.zeros(people, np.intp))
