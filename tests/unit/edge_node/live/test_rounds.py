@@ -1,0 +1,108 @@
+"""Rounds of live cameras: complete ones end at once, missing cameras cost their hold once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_node.frames import ObservedFrame
+from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
+
+MS = 1_000_000
+PERIOD = 20 * MS
+NOBODY = np.empty((0, 17, 3), np.float32)
+
+
+def frame(camera: int, arrived_ns: int, capture_ns: int | None = None) -> ObservedFrame:
+    time_ns = arrived_ns if capture_ns is None else capture_ns
+    return ObservedFrame(camera, f"cam{camera}", time_ns, 0, NOBODY, arrived_ns)
+
+
+def play(rounds: LiveRounds, arrivals: list[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    """Give each (time, camera) at its time, looking every ms; gives when rounds ended, of whom."""
+    ended: list[tuple[int, list[int]]] = []
+    queue = sorted(arrivals)
+    for now_ns in range(0, queue[-1][0] + 60 * MS, MS):
+        while queue and queue[0][0] <= now_ns:
+            at_ns, camera = queue.pop(0)
+            if (done := rounds.add(frame(camera, at_ns))) is not None:
+                ended.append((at_ns, [f.camera for f in done]))
+        if (done := rounds.due(now_ns)) is not None:
+            ended.append((now_ns, [f.camera for f in done]))
+    return ended
+
+
+def steady(cameras: range, beats: range, shift_ms: int = 2) -> list[tuple[int, int]]:
+    return [
+        (beat * PERIOD + camera * shift_ms * MS, camera) for beat in beats for camera in cameras
+    ]
+
+
+def test_once_the_beat_is_known_a_round_ends_with_its_last_camera() -> None:
+    ended = play(LiveRounds(), steady(range(4), range(30)))
+    for at_ns, cameras in ended[12:]:
+        assert cameras == [0, 1, 2, 3]
+        assert at_ns % PERIOD == 6 * MS
+
+
+def test_a_camera_that_falls_silent_is_waited_for_once() -> None:
+    hold = RoundOptions(hold_ns=15 * MS)
+    arrivals = steady(range(3), range(20)) + steady(range(2), range(20, 40))
+    late = [
+        at_ns % PERIOD
+        for at_ns, cameras in play(LiveRounds(hold), arrivals)
+        if cameras == [0, 1] and at_ns >= 20 * PERIOD
+    ]
+    assert late[0] > 2 * MS
+    assert set(late[1:]) == {2 * MS}
+
+
+def test_a_camera_that_comes_back_belongs_to_the_rounds_again() -> None:
+    arrivals = steady(range(3), range(10)) + steady(range(2), range(10, 20))
+    arrivals += steady(range(3), range(20, 40))
+    ended = play(LiveRounds(), arrivals)
+    assert [0, 1, 2] in [cameras for at_ns, cameras in ended if at_ns > 25 * PERIOD]
+    assert ended[-1][1] == [0, 1, 2]
+
+
+def test_a_slow_camera_does_not_slow_the_fast_ones() -> None:
+    fast = [(beat * PERIOD + camera * MS, camera) for beat in range(60) for camera in range(2)]
+    slow = [(beat * 3 * PERIOD + 3 * MS, 2) for beat in range(20)]
+    ended = play(LiveRounds(), fast + slow)[9:]
+    assert sum(cameras == [0, 1] for _, cameras in ended) >= 2 * 17
+    assert {tuple(cameras) for _, cameras in ended} == {(0, 1), (0, 1, 2)}
+    assert all(at_ns % PERIOD <= 3 * MS for at_ns, _ in ended)
+
+
+def test_no_camera_stands_twice_in_a_round_and_no_frame_is_lost() -> None:
+    rng = np.random.default_rng(5)
+    arrivals = [(int(at), int(rng.integers(5))) for at in np.sort(rng.uniform(0, 5e9, 900))]
+    ended = play(LiveRounds(), arrivals)
+    assert all(len(set(cameras)) == len(cameras) for _, cameras in ended)
+    assert sum(len(cameras) for _, cameras in ended) == len(arrivals)
+
+
+def test_frames_of_a_round_are_in_order_of_time_and_camera() -> None:
+    rounds = LiveRounds()
+    rounds.add(frame(2, 10, capture_ns=7))
+    rounds.add(frame(0, 11, capture_ns=7))
+    rounds.add(frame(1, 12, capture_ns=5))
+    done = rounds.due(10 + 25 * MS)
+    assert done is not None
+    assert [f.camera for f in done] == [1, 0, 2]
+
+
+@pytest.mark.parametrize("jump_ns", [3600 * 10**9, -3600 * 10**9])
+def test_a_clock_that_jumped_does_not_move_the_rounds_time(jump_ns: int) -> None:
+    frames = [frame(camera, 0, 100 + camera) for camera in range(3)] + [frame(3, 0, jump_ns)]
+    assert round_time_ns(frames) == 102
+
+
+def test_a_forgotten_camera_is_not_waited_for() -> None:
+    rounds = LiveRounds()
+    for at_ns, camera in steady(range(2), range(10)):
+        rounds.add(frame(camera, at_ns))
+        rounds.due(at_ns)
+    rounds.forget(1)
+    rounds.add(frame(0, 10 * PERIOD))
+    assert rounds.due(10 * PERIOD) is not None
