@@ -25,10 +25,10 @@ from edge_node.journal.chain import Record, first_hash, link, session_id
 from edge_node.journal.codec import STREAMS, encode
 from edge_node.journal.entries import Checkpointed, Ended, Opened, Snapped
 from edge_node.journal.errors import JournalError, JournalFullError
-from edge_node.journal.folder import Place, last_epoch, sync_folder, writing
+from edge_node.journal.folder import Place, last_epoch, places, sync_folder, writing
 from edge_node.journal.heads import SignedHead, Tip, sign
 from edge_node.journal.keeping import Keeper, KeepOptions
-from edge_node.journal.mark import Mark
+from edge_node.journal.mark import Mark, Marked
 from edge_node.journal.recovery import recover
 from edge_node.journal.segment import Beginning, Linked, SegmentWriter, create
 from tipoff.errors import ConflictError, InternalError
@@ -103,9 +103,10 @@ class Journal:
         self._unsaved: list[SignedHead] = []
         self._bytes = 0
         self._closed = self._ended = False
-        self._mark = Mark(folder)
+        oldest = next((place.first for place in places(folder)), self._tip.record + 1)
+        self._mark = Mark(folder, Marked(oldest, self._tip))
         held.callback(self._mark.close)
-        self._keeper = Keeper(folder, options.keep)
+        self._keeper = Keeper(folder, options.keep, self._mark)
         cut = "; ".join(damage.reason for damage in recovered.damages) if recovered else ""
         self._writer = self._begin_file(
             Opened(facts, key.public, self.resumes, begins_epoch=True, cut=cut)
@@ -255,7 +256,7 @@ class Journal:
     def _advance(self, tip: Tip, size: int, records: int) -> None:
         self._tip = tip
         self._bytes += size + records * RECORD_OVERHEAD_BYTES
-        self._mark.write(tip)
+        self._mark.advance(tip)
         self._keeper.written(self._writer.path, size + records * RECORD_OVERHEAD_BYTES)
 
     def _heads_to_save(self, *, last: bool = False) -> list[SignedHead]:
@@ -304,7 +305,7 @@ class Journal:
 
     def _advance_to(self, tip: Tip) -> None:
         self._tip = tip
-        self._mark.write(tip)
+        self._mark.advance(tip)
 
 
 def _why_not(found: Recovery, facts: SessionFacts) -> str:

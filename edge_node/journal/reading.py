@@ -12,7 +12,7 @@ from edge_node.journal.entries import Opened
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.folder import ASIDE, LOCK, file_bytes, places
 from edge_node.journal.heads import SignedHead, Tip
-from edge_node.journal.mark import read_mark
+from edge_node.journal.mark import Marked, read_mark
 from edge_node.journal.segment import SegmentReader
 from tipoff.errors import NotFoundError
 
@@ -139,10 +139,10 @@ class JournalReader:
                 heads += reader.heads()
         return heads
 
-    def lost_at_end(self, last: int) -> int | None:
-        """Give the record that was acknowledged last, where the journal ends before it."""
+    def marked(self) -> Marked | None:
+        """Give the oldest and the newest record that should be there; None: that is not known."""
         mark = read_mark(self.folder)
-        return mark.record if isinstance(mark, Tip) and mark.record > last else None
+        return mark if isinstance(mark, Marked) else None
 
     def overview(self) -> Overview:
         """Say what the journal is.

@@ -132,9 +132,7 @@ def verify(folder: Path, options: VerifyOptions | None = None) -> Verdict:
     hashes = _Hashes(verdict, reader, options)
     _walk(reader, verdict, options, hashes)
     hashes.finish()
-    if (lost := reader.lost_at_end(verdict.last)) is not None and not verdict.found:
-        what = f"records up to {lost} were acknowledged and are missing at the end"
-        verdict.found.append(Found(verdict.last + 1, what))
+    _compare_ends(reader, verdict)
     verdict.found.sort(key=lambda found: found.record)
     return verdict
 
@@ -155,6 +153,19 @@ def _walk(reader: JournalReader, verdict: Verdict, options: VerifyOptions, hashe
     except JournalDamagedError as error:
         verdict.found.append(Found(_number(error, verdict.last + 1), error.message))
     options.report(read % REPORT_EVERY)
+
+
+def _compare_ends(reader: JournalReader, verdict: Verdict) -> None:
+    """Tell what is missing at either end, as far as the mark knows."""
+    mark = reader.marked()
+    if mark is None:
+        return
+    if mark.oldest < verdict.first:
+        what = f"records {mark.oldest} to {verdict.first - 1} are missing at the beginning"
+        verdict.found.append(Found(mark.oldest, what))
+    if mark.tip.record > verdict.last and verdict.holds:
+        what = f"records up to {mark.tip.record} were acknowledged and are missing at the end"
+        verdict.found.append(Found(verdict.last + 1, what))
 
 
 def _take(record: Record, verdict: Verdict, replay: Replay | None) -> None:

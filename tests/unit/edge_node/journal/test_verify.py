@@ -23,6 +23,7 @@ from edge_node.journal.folder import places
 from edge_node.journal.heads import SignedHead, Tip, sign
 from edge_node.journal.keeping import remove
 from edge_node.journal.keys import NodeKey
+from edge_node.journal.mark import Mark, Marked, read_mark
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.resuming import resume_tracker
 from edge_node.journal.segment import Linked
@@ -98,13 +99,23 @@ def test_without_a_journal_nothing_is_proved(tmp_path: Path) -> None:
 def test_a_pruned_journal_is_proved_from_its_first_checkpoint(journal: Path) -> None:
     first, *rest = places(journal)
     remove(journal, first)
-    assert rest
+    missed = verify(journal, VerifyOptions(replay=False))
+    assert [found.record for found in missed.found] == [1]
+    assert "beginning" in missed.found[0].what
+    mark = Mark(journal, dataclasses.replace(_marked(journal), oldest=rest[0].first))
+    mark.close()
     verdict = verify(journal)
     assert verdict.holds
     assert verdict.first == rest[0].first
     assert verdict.replayed_from is not None
     assert verdict.replayed_from > verdict.first
     assert verdict.snapshots["live"] > 0
+
+
+def _marked(folder: Path) -> Marked:
+    mark = read_mark(folder)
+    assert isinstance(mark, Marked)
+    return mark
 
 
 Change = Callable[[sqlite3.Connection, int], None]
