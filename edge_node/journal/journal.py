@@ -11,6 +11,7 @@ thread of the journal's own.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import threading
@@ -50,6 +51,7 @@ RECORD_OVERHEAD_BYTES = 160
 """What a record takes beside its payload, about."""
 FREE_BYTES = 16 * 1024 * 1024
 """With less than this left a write that fails is taken for a full disk."""
+FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 LATE_ROLL = 2
 """How many times its size a file may grow while no checkpoint comes."""
 
@@ -328,7 +330,8 @@ def _refused(error: Exception, folder: Path) -> JournalError:
         free = shutil.disk_usage(folder).free
     except OSError:
         free = FREE_BYTES
-    if code == sqlite3.SQLITE_FULL or free < FREE_BYTES:
+    full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in FULL_ERRORS
+    if full or free < FREE_BYTES:
         return JournalFullError(
             f"the disk of {folder} is full ({error}); nothing was written. Make room, for example"
             " by `tipoff journal prune`, and it goes on by itself",

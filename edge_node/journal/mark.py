@@ -15,6 +15,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
+from edge_node.journal.folder import sync_folder
 from edge_node.journal.heads import Tip
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ FILE = "mark"
 _MAGIC = b"TIPMARK1"
 _BODY = struct.Struct("<8sQQ32s")
 _CHECK_BYTES = 8
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,9 @@ class Mark:
     Args:
         folder: The journal's folder.
         marked: What it says from now on.
+
+    Raises:
+        OSError: It cannot be written.
     """
 
     def __init__(self, folder: Path, marked: Marked) -> None:
@@ -60,11 +68,17 @@ class Mark:
         if os.fstat(self._handle).st_size != size:
             os.ftruncate(self._handle, size)
         self._write(marked)
+        # Once synced it is whole for ever: what follows is written over it in one sector.
+        os.fsync(self._handle)
+        sync_folder(folder)
 
     def advance(self, tip: Tip) -> None:
-        """Say what was acknowledged."""
+        """Say what was acknowledged. Where that fails the mark stays older, which does no harm."""
         with self._lock:
-            self._write(Marked(self._marked.oldest, tip))
+            try:
+                self._write(Marked(self._marked.oldest, tip))
+            except OSError as error:
+                log.warning("the mark was not written", reason=str(error))
 
     def prune(self, oldest: int) -> None:
         """Say what is kept, durably, before the rest is removed."""

@@ -244,13 +244,14 @@ class SegmentReader:
                 yield _linked(row)
                 first = row[0] + 1
         except READING as error:
-            # A cursor is a row ahead: what it had read when it met a bad one is asked for again.
-            row = self._row(first)
-            if row is not None:
-                yield row
+            # A cursor looks ahead: what it had not given when it met a bad page is asked for by
+            # number.
+            while (one := self._one(first)) is not None:
+                yield one
+                first += 1
             raise JournalDamagedError(f"{self.path.name}: {error}") from error
 
-    def _row(self, record: int) -> Linked | None:
+    def _one(self, record: int) -> Linked | None:
         """Give one record; None where it cannot be read."""
         try:
             row = self._base.execute(_SELECT_ONE, (record,)).fetchone()

@@ -96,6 +96,8 @@ class Writer:
         complaint = self._process.stderr.read()
         self._thread.join()
         self._process.stderr.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         assert self._process.wait() == -signal.SIGKILL, complaint
 
 
