@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_node.frames import NodeState, TrackedFrame
-    from edge_node.hub import Held
     from edge_node.journal.entries import Entry
 
 QUEUE_BATCHES = 64
@@ -40,13 +39,25 @@ RETRY_S = 0.25
 POLL_S = 0.1
 
 
+class Prepared(Protocol):
+    """The part of ``edge_node.hub.Held`` that is used here."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number in the epoch."""
+
+    @property
+    def message(self) -> bytes:
+        """As it is sent."""
+
+
 class Outlet(Protocol):
     """The part of ``edge_node.hub.Hub`` that is used here."""
 
-    def prepare(self, frame: TrackedFrame, state: NodeState | None = None) -> Held:
+    def prepare(self, frame: TrackedFrame, state: NodeState | None = None) -> Prepared:
         """Encode a frame with the next sequence."""
 
-    def publish(self, held: Held) -> None:
+    def publish(self, held: Any) -> None:
         """Send what was prepared."""
 
 
@@ -245,7 +256,7 @@ class Committer:
     def _write(self, batches: list[Batch]) -> bool:
         """Commit and publish; False where the disk did not answer and nobody waits for it."""
         entries: list[Entry] = []
-        ready: list[tuple[Batch, list[tuple[Outlet, Held]]]] = []
+        ready: list[tuple[Batch, list[tuple[Outlet, Prepared]]]] = []
         for batch in batches:
             entries.extend(batch.entries)
             held = [(out, self._prepare(out, entries)) for out in batch.outgoing]
@@ -258,7 +269,7 @@ class Committer:
             self._watcher.published(batch)
         return True
 
-    def _prepare(self, out: Outgoing, entries: list[Entry]) -> Held:
+    def _prepare(self, out: Outgoing, entries: list[Entry]) -> Prepared:
         held = out.outlet.prepare(out.frame, self._state(out.frame, self.degradations()))
         entries.append(
             Snapped(out.kind, held.sequence, out.frame.time_ns, out.digest, held.message)

@@ -160,7 +160,7 @@ class LiveLoop:
         self._round = 0
         self._newest_ns: int | None = None
         self._judged_ns = 0
-        self._checkpoint_ns = 0
+        self._checkpoint_ns: int | None = None
         self._cameras_said: tuple[tuple[str, str, str], ...] = ()
         self._wake = threading.Event()
         self._stopping = False
@@ -193,11 +193,18 @@ class LiveLoop:
         """
         while not self._stopping:
             self._wait()
-            now_ns = self._clock_ns()
-            for frame in self._parts.cameras.take():
-                self._begin(self._rounds.add(frame))
-            self._begin(self._rounds.due(now_ns))
-            self._finish_done()
+            self.turn()
+        self.finish()
+
+    def turn(self) -> None:
+        """Do what can be done now: take what has come, ask about it, track what was answered."""
+        for frame in self._parts.cameras.take():
+            self._begin(self._rounds.add(frame))
+        self._begin(self._rounds.due(self._clock_ns()))
+        self._finish_done()
+
+    def finish(self) -> None:
+        """Track what is in flight and hand on what is left."""
         while self._in_flight:
             self._finish(self._in_flight.popleft())
         self._hand_on([], ())
@@ -321,14 +328,14 @@ class LiveLoop:
             self._cameras_said = said
             cameras = {name: {"state": state, "detail": detail} for name, state, detail in said}
             entries.append(StateChanged("cameras", cameras))
-        newest_ns = self._newest_ns
-        if newest_ns is not None and newest_ns - self._checkpoint_ns >= self._every_ns:
-            self._checkpoint_ns = newest_ns
+        if self._checkpoint_due():
+            self._checkpoint_ns = self._newest_ns
             self.tracker.checkpoint()
             entries.append(StateChanged("members", self.perception.members.state()))
             entries += self.tracker.take()
         return entries
 
-    @property
-    def _every_ns(self) -> int:
-        return self._options.checkpoint_every_ns
+    def _checkpoint_due(self) -> bool:
+        if self._newest_ns is None or self._checkpoint_ns is None:
+            return self._newest_ns is not None
+        return self._newest_ns - self._checkpoint_ns >= self._options.checkpoint_every_ns
