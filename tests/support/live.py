@@ -26,6 +26,7 @@ from edge_node.live.loop import LiveLoop, LoopOptions, LoopParts, Round
 from edge_node.perception import Frame
 from edge_node.planner import PlanOptions
 from tests.support.pipelines import IMAGE, PERIOD_NS, WalkerInference, Walkers
+from tests.support.rigs import ring_rig
 
 
 @dataclass(slots=True)
@@ -175,7 +176,7 @@ class PlayedNode:
         inference: WalkerInference | None = None,
         options: LoopOptions | None = None,
     ) -> None:
-        self.walkers = inference.walkers if inference else Walkers(*([rig] if rig else []))
+        self.walkers = inference.walkers if inference else Walkers(rig or ring_rig(4))
         self.rig = self.walkers.rig
         self.cameras = PlayedCameras(self.walkers)
         self.log = MemoryLog()
