@@ -83,6 +83,32 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameMark:
+    """A camera's frame in a frame-set."""
+
+    camera: str
+    """Its camera."""
+    capture_time_ns: int
+    """Mid-exposure of its first row."""
+    arrived_ns: int
+    """When it was there, on `time.monotonic_ns`; 0 where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """When what was done with a frame-set, on `time.monotonic_ns`."""
+
+    frames: tuple[FrameMark, ...]
+    """Its frames."""
+    began_ns: int
+    """It was put together."""
+    answered_ns: int
+    """Its answers were there."""
+    tracked_ns: int
+    """Its snapshots were taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """All that happened in one frame-set."""
 
@@ -90,8 +116,14 @@ class Batch:
     """Calls of the tracker and changes of state, in order."""
     outgoing: tuple[Outgoing, ...]
     """What is sent once it is durable."""
-    captured_ns: int = 0
-    """When the first of its frames was here, on `time.monotonic_ns`; 0 where it had none."""
+    marks: Marks | None = None
+    """When what was done; None where it had no frames."""
+
+    @property
+    def captured_ns(self) -> int:
+        """When the first of its frames was here, on the monotonic clock; 0 if not known."""
+        arrived = [mark.arrived_ns for mark in self.marks.frames] if self.marks else []
+        return min((at_ns for at_ns in arrived if at_ns), default=0)
 
 
 class Watcher(Protocol):
@@ -100,8 +132,8 @@ class Watcher(Protocol):
     def committed(self, batches: Sequence[Batch], seconds: float) -> None:
         """Batches are on disk."""
 
-    def published(self, batch: Batch) -> None:
-        """A batch was given to the streams."""
+    def published(self, batch: Batch, sequences: Sequence[int]) -> None:
+        """A batch was given to the streams; the sequences are those of its outgoing frames."""
 
     def failed(self, error: JournalError) -> None:
         """The disk took nothing."""
@@ -266,7 +298,7 @@ class Committer:
         for batch, messages in ready:
             for outlet, message in messages:
                 outlet.publish(message)
-            self._watcher.published(batch)
+            self._watcher.published(batch, [message.sequence for _, message in messages])
         return True
 
     def _prepare(self, out: Outgoing, entries: list[Entry]) -> Prepared:

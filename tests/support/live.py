@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -148,9 +149,9 @@ class Watch:
     def committed(self, batches: Sequence[Batch], seconds: float) -> None:
         """Do nothing."""
 
-    def published(self, batch: Batch) -> None:
+    def published(self, batch: Batch, sequences: Sequence[int]) -> None:
         """Count."""
-        del batch
+        assert len(sequences) == len(batch.outgoing)
         self.published_batches += 1
 
     def failed(self, error: JournalError) -> None:
@@ -167,6 +168,7 @@ class PlayedNode:
         tracker: Fresh by default.
         inference: For pictures.
         options: Of the loop.
+        watcher: Told what happens; by default :class:`Watch`.
     """
 
     def __init__(
@@ -175,12 +177,13 @@ class PlayedNode:
         tracker: Tracker | None = None,
         inference: WalkerInference | None = None,
         options: LoopOptions | None = None,
+        watcher: Any = None,
     ) -> None:
         self.walkers = inference.walkers if inference else Walkers(rig or ring_rig(4))
         self.rig = self.walkers.rig
         self.cameras = PlayedCameras(self.walkers)
         self.log = MemoryLog()
-        self.watch = Watch()
+        self.watch: Any = watcher or Watch()
         self.live, self.smoothed = MemoryOutlet(self.log), MemoryOutlet(self.log)
         self.committer = Committer(self.log, self.state, self.watch, CommitterOptions(retry_s=0.01))
         self.tracker = tracker or Tracker(self.rig)
