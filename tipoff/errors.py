@@ -17,6 +17,7 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     │   ├── CameraMatchError               INVALID_ARGUMENT    exit 2   edge_node
     │   ├── FrameSizeError                 INVALID_ARGUMENT    exit 2   edge_node
     │   ├── SourceError                    INVALID_ARGUMENT    exit 2   edge_node
+    │   ├── SessionFileError               INVALID_ARGUMENT    exit 2   edge_node
     │   ├── SequenceOutOfRangeError        OUT_OF_RANGE        exit 2   tipoff
     │   └── BadRequestError                INVALID_ARGUMENT    exit 2   triton_models
     ├── NotFoundError                      NOT_FOUND           exit 3   also a LookupError
