@@ -61,8 +61,8 @@ _NAMED = frozenset(
     }
 )
 """States that say what is wrong with frames that come."""
-_GONE = frozenset({CameraState.DISCONNECTED, CameraState.ENDED})
-"""States that say why no frames come."""
+_GONE = frozenset({CameraState.DISCONNECTED, CameraState.ENDED, CameraState.BLIND})
+"""States that say why nothing comes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def person_stds_m(snapshot: Snapshot) -> NDArray[np.float64]:
 def unexplained(cameras: Iterable[CameraHealth], time_ns: int) -> tuple[str, ...]:
     """Name the cameras that fail without an explanation.
 
-    Explained is a camera that cannot be reached or has ended; one whose frames are known to be
+    Explained is a camera that cannot be reached, has ended or is blind; one whose frames are known to be
     wrong (frozen, black, duplicated, late, swapped, moved) and are left out; and one that is left
     out with the reason in words, as after it was removed by hand. Not explained is one that should
     give frames and does not, whether its state says so (failed, waiting) or its last capture time
