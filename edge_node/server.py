@@ -154,7 +154,7 @@ class StreamServer:
             log = structlog.get_logger(__name__)
             log.warning("subscribers were cut off", subscribers=self._service.subscribers)
         await server.stop(STOP_WITHIN_S)
-        self._service.close()
+        await self._service.close()
 
 
 def _host(listen: str) -> str:

@@ -20,7 +20,7 @@ import click
 import structlog
 
 from edge_node.clock import Pace
-from edge_node.encoding import EndReason, SessionDescription, TimeBase
+from edge_node.description import EndReason, SessionDescription, TimeBase
 from edge_node.epochs import next_epoch
 from edge_node.hub import Hub
 from edge_node.results import ResultFiles

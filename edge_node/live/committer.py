@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_node.frames import NodeState, TrackedFrame
-    from edge_node.hub import Held
     from edge_node.journal.entries import Entry
 
 QUEUE_BATCHES = 64
@@ -40,13 +39,25 @@ RETRY_S = 0.25
 POLL_S = 0.1
 
 
+class Prepared(Protocol):
+    """The part of ``edge_node.hub.Held`` that is used here."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number in the epoch."""
+
+    @property
+    def message(self) -> bytes:
+        """As it is sent."""
+
+
 class Outlet(Protocol):
     """The part of ``edge_node.hub.Hub`` that is used here."""
 
-    def prepare(self, frame: TrackedFrame, state: NodeState | None = None) -> Held:
+    def prepare(self, frame: TrackedFrame, state: NodeState | None = None) -> Prepared:
         """Encode a frame with the next sequence."""
 
-    def publish(self, held: Held) -> None:
+    def publish(self, held: Any) -> None:
         """Send what was prepared."""
 
 
@@ -72,6 +83,32 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameMark:
+    """A camera's frame in a frame-set."""
+
+    camera: str
+    """Its camera."""
+    capture_time_ns: int
+    """Mid-exposure of its first row."""
+    arrived_ns: int
+    """When it was there, on `time.monotonic_ns`; 0 where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """When what was done with a frame-set, on `time.monotonic_ns`."""
+
+    frames: tuple[FrameMark, ...]
+    """Its frames."""
+    began_ns: int
+    """It was put together."""
+    answered_ns: int
+    """Its answers were there."""
+    tracked_ns: int
+    """Its snapshots were taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """All that happened in one frame-set."""
 
@@ -79,8 +116,14 @@ class Batch:
     """Calls of the tracker and changes of state, in order."""
     outgoing: tuple[Outgoing, ...]
     """What is sent once it is durable."""
-    captured_ns: int = 0
-    """When the first of its frames was here, on `time.monotonic_ns`; 0 where it had none."""
+    marks: Marks | None = None
+    """When what was done; None where it had no frames."""
+
+    @property
+    def captured_ns(self) -> int:
+        """When the first of its frames was here, on the monotonic clock; 0 if not known."""
+        arrived = [mark.arrived_ns for mark in self.marks.frames] if self.marks else []
+        return min((at_ns for at_ns in arrived if at_ns), default=0)
 
 
 class Watcher(Protocol):
@@ -89,8 +132,8 @@ class Watcher(Protocol):
     def committed(self, batches: Sequence[Batch], seconds: float) -> None:
         """Batches are on disk."""
 
-    def published(self, batch: Batch) -> None:
-        """A batch was given to the streams."""
+    def published(self, batch: Batch, sequences: Sequence[int]) -> None:
+        """A batch was given to the streams; the sequences are those of its outgoing frames."""
 
     def failed(self, error: JournalError) -> None:
         """The disk took nothing."""
@@ -245,7 +288,7 @@ class Committer:
     def _write(self, batches: list[Batch]) -> bool:
         """Commit and publish; False where the disk did not answer and nobody waits for it."""
         entries: list[Entry] = []
-        ready: list[tuple[Batch, list[tuple[Outlet, Held]]]] = []
+        ready: list[tuple[Batch, list[tuple[Outlet, Prepared]]]] = []
         for batch in batches:
             entries.extend(batch.entries)
             held = [(out, self._prepare(out, entries)) for out in batch.outgoing]
@@ -255,10 +298,10 @@ class Committer:
         for batch, messages in ready:
             for outlet, message in messages:
                 outlet.publish(message)
-            self._watcher.published(batch)
+            self._watcher.published(batch, [message.sequence for _, message in messages])
         return True
 
-    def _prepare(self, out: Outgoing, entries: list[Entry]) -> Held:
+    def _prepare(self, out: Outgoing, entries: list[Entry]) -> Prepared:
         held = out.outlet.prepare(out.frame, self._state(out.frame, self.degradations()))
         entries.append(
             Snapped(out.kind, held.sequence, out.frame.time_ns, out.digest, held.message)

@@ -19,7 +19,7 @@ from accel import NotYetError, TimeOutOfRangeError
 from edge_node.frames import TrackedFrame
 from edge_node.journal.entries import StateChanged
 from edge_node.live.calls import RecordedTracker
-from edge_node.live.committer import Batch, Outgoing
+from edge_node.live.committer import Batch, FrameMark, Marks, Outgoing
 from edge_node.live.judge import RigJudge
 from edge_node.live.load import LoadOptions, LoadPolicy
 from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
@@ -160,7 +160,7 @@ class LiveLoop:
         self._round = 0
         self._newest_ns: int | None = None
         self._judged_ns = 0
-        self._checkpoint_ns = 0
+        self._checkpoint_ns: int | None = None
         self._cameras_said: tuple[tuple[str, str, str], ...] = ()
         self._wake = threading.Event()
         self._stopping = False
@@ -193,14 +193,21 @@ class LiveLoop:
         """
         while not self._stopping:
             self._wait()
-            now_ns = self._clock_ns()
-            for frame in self._parts.cameras.take():
-                self._begin(self._rounds.add(frame))
-            self._begin(self._rounds.due(now_ns))
-            self._finish_done()
+            self.turn()
+        self.finish()
+
+    def turn(self) -> None:
+        """Do what can be done now: take what has come, ask about it, track what was answered."""
+        for frame in self._parts.cameras.take():
+            self._begin(self._rounds.add(frame))
+        self._begin(self._rounds.due(self._clock_ns()))
+        self._finish_done()
+
+    def finish(self) -> None:
+        """Track what is in flight and hand on what is left."""
         while self._in_flight:
             self._finish(self._in_flight.popleft())
-        self._hand_on([], ())
+        self._hand_on([], None)
 
     def _wait(self) -> None:
         held_ns = self._rounds.wait_ns(self._clock_ns())
@@ -244,31 +251,38 @@ class LiveLoop:
     def _finish(self, work: Round) -> None:
         """Track a round's answers and hand on what came of it."""
         found = self.perception.wait(work.asked)
+        answered_ns = self._clock_ns()
         began_s = time.perf_counter()
         answers = self.perception.observe(found)
         refused = sum(not answer.accepted for answer in answers)
         if refused:
             self._parts.watcher.left_out(refused, "tracker_refused")
-        everybody = self._hand_on(answers, tuple(work.frames))
+        everybody = self._hand_on(answers, work, answered_ns)
         self._parts.watcher.tracked(work, everybody, time.perf_counter() - began_s)
 
-    def _hand_on(self, answers: Sequence[Answered], frames: tuple[Frame, ...]) -> Snapshot | None:
+    def _hand_on(
+        self, answers: Sequence[Answered], work: Round | None, answered_ns: int = 0
+    ) -> Snapshot | None:
         """Take the snapshots that are due and give the committer all that happened."""
         outgoing: list[Outgoing] = []
         health = self._parts.cameras.health()
-        everybody = self._live(answers, frames, health, outgoing) if frames else None
+        everybody = self._live(answers, work.frames, health, outgoing) if work else None
         outgoing += self._smoothed(health)
         entries = (*self.tracker.take(), *self._changes(health))
         if entries or outgoing:
-            arrived = [frame.arrived_ns for frame in frames if frame.arrived_ns]
-            batch = Batch(entries, tuple(outgoing), min(arrived, default=0))
+            marks = self._marks(work, answered_ns) if work else None
+            batch = Batch(entries, tuple(outgoing), marks)
             self._parts.committer.put(batch, lambda: False)
         return everybody
+
+    def _marks(self, work: Round, answered_ns: int) -> Marks:
+        frames = tuple(FrameMark(f.name, f.capture_time_ns, f.arrived_ns) for f in work.frames)
+        return Marks(frames, work.began_ns, answered_ns, self._clock_ns())
 
     def _live(
         self,
         answers: Sequence[Answered],
-        frames: tuple[Frame, ...],
+        frames: Sequence[Frame],
         health: tuple[CameraHealth, ...],
         outgoing: list[Outgoing],
     ) -> Snapshot | None:
@@ -321,14 +335,14 @@ class LiveLoop:
             self._cameras_said = said
             cameras = {name: {"state": state, "detail": detail} for name, state, detail in said}
             entries.append(StateChanged("cameras", cameras))
-        newest_ns = self._newest_ns
-        if newest_ns is not None and newest_ns - self._checkpoint_ns >= self._every_ns:
-            self._checkpoint_ns = newest_ns
+        if self._checkpoint_due():
+            self._checkpoint_ns = self._newest_ns
             self.tracker.checkpoint()
             entries.append(StateChanged("members", self.perception.members.state()))
             entries += self.tracker.take()
         return entries
 
-    @property
-    def _every_ns(self) -> int:
-        return self._options.checkpoint_every_ns
+    def _checkpoint_due(self) -> bool:
+        if self._newest_ns is None or self._checkpoint_ns is None:
+            return self._newest_ns is not None
+        return self._newest_ns - self._checkpoint_ns >= self._options.checkpoint_every_ns

@@ -9,8 +9,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from edge_node.encoding import EndReason
-from edge_node.hub import HubLimits
+from edge_node.description import EndReason
+from edge_node.ring import HubLimits
 from edge_node.server import ServerOptions, StreamServer
 from edge_node.service import SERVICE, ServiceLimits
 from tests.support.frames import CAMERAS, EDGES, JOINTS, make_frame

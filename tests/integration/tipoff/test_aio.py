@@ -6,6 +6,7 @@ Client and server share the process' one loop for gRPC: grpc.aio bears no second
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import random
 import threading
@@ -13,7 +14,7 @@ import threading
 import pytest
 
 import tipoff
-from edge_node.encoding import EndReason
+from edge_node.description import EndReason
 from tests.support.frames import make_frames
 from tests.support.proxy import proxying
 from tests.support.streams import (
@@ -176,7 +177,8 @@ def test_a_caller_that_takes_its_time_is_not_ended() -> None:
             assert (await anext(stream)).sequence == 2
             assert stream.reconnects == 0
 
-    with serving(make_hub(3), limits=QUICK) as (_, address):
+    limits = dataclasses.replace(QUICK, max_lag_s=20.0)
+    with serving(make_hub(3), limits=limits) as (_, address):
         run_aio(follow(address))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import random
 import socket
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 import tipoff
-from edge_node.encoding import EndReason
-from edge_node.hub import HubLimits
+from edge_node.description import EndReason
+from edge_node.ring import HubLimits
 from tests.support.frames import CAMERAS, JOINTS, Walk, make_frame, make_frames
 from tests.support.proxy import proxying
 from tests.support.streams import (
@@ -267,13 +268,30 @@ def test_an_outage_that_lasts_is_an_error_and_can_be_seen_meanwhile() -> None:
 
 def test_a_caller_that_takes_its_time_is_not_ended() -> None:
     hub = make_hub(3)
-    with serving(hub, limits=QUICK) as (server, address), tipoff.Client(address, EAGER) as client:
+    limits = dataclasses.replace(QUICK, max_lag_s=20.0)
+    with serving(hub, limits=limits) as (server, address), tipoff.Client(address, EAGER) as client:
         stream = client.stream_tracks(from_sequence=1)
         next(stream)
         time.sleep(3 * QUICK.acknowledge_within_s)
         assert server.subscribers == 1
         assert [next(stream).sequence, next(stream).sequence] == [2, 3]
         assert stream.reconnects == 0
+
+
+def test_a_caller_that_takes_too_long_goes_on_where_it_was() -> None:
+    hub = make_hub(3)
+    limits = dataclasses.replace(QUICK, max_lag_s=0.5)
+    with (
+        serving(hub, limits=limits) as (server, address),
+        tipoff.Client(address, EAGER) as client,
+        client.stream_tracks(from_sequence=1) as stream,
+    ):
+        next(stream)
+        wait_until(lambda: server.subscribers == 0, "the server lets it go")
+        hub.write(make_frame(4))
+        hub.end(EndReason.COMPLETED)
+        assert [snapshot.sequence for snapshot in stream] == [2, 3, 4]
+        assert stream.reconnects == 1
 
 
 def test_what_is_no_longer_held_stands_before_the_next() -> None:

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from edge_node.description import Terms
 from edge_node.encoding import build_header, encode_snapshot
 from tests.support.frames import describe, make_frame
 from tipoff.snapshot import Header, Snapshot, read_header, read_snapshot
@@ -20,7 +21,7 @@ NS = 1_000_000_000
 
 @pytest.fixture
 def header() -> Header:
-    return read_header(build_header(describe(), 1, 9, 5 * NS))
+    return read_header(build_header(describe(), 1, 9, Terms(5 * NS, 2 * NS, NS)))
 
 
 def _snapshot(number: int = 1) -> Snapshot:
