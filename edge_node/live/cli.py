@@ -51,3 +51,22 @@ def check(file: Path, as_json: bool) -> None:
             click.echo(f"problem: {problem}", err=True)
     if checked.problems:
         raise SystemExit(EXIT_PROBLEMS)
+
+
+@node.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+def run(file: Path, as_json: bool) -> None:
+    """Serve a live session until its recordings end, or until SIGTERM or Ctrl-C.
+
+    Everything is on disk before it is sent. Started again, it goes on where it was, with the same
+    identities, in the next epoch.
+
+    \b
+    $ tipoff node run game.toml
+    $ tipoff watch
+    """  # noqa: D301 - click's own mark
+    from edge_node.live.config import read_session
+    from edge_node.live.running import run_session
+
+    run_session(read_session(file), as_json=as_json)

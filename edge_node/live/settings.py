@@ -81,8 +81,6 @@ class Team:
 class JournalSettings:
     """What the journal keeps."""
 
-    enabled: bool = True
-    """Whether there is one; without it nothing survives a restart."""
     max_gb: float = 50.0
     """Most room that a session's journal takes."""
     max_age_h: float = 72.0
@@ -138,7 +136,7 @@ class TelemetrySettings:
     log_level: str = "info"
     """debug, info, warning or error."""
     otlp: str = ""
-    """OTLP gRPC endpoint that traces go to; empty: nowhere."""
+    """``host:port`` that takes traces by OTLP over HTTP; empty: they go nowhere."""
     trace_every: int = 60
     """One frame-set in so many is traced."""
 
