@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accel import Rig, Skeleton, TrackerOptions
+from accel import Rig, Skeleton, Tracker, TrackerOptions, _core
 from edge_node.journal.native import native_digest
 from tipoff.errors import InvalidInputError, TipoffError
 
@@ -63,6 +63,17 @@ class SessionFacts:
     """Snapshots per second of play; 0 where it is not known."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """More that is worth keeping; JSON."""
+
+    def new_tracker(self) -> Tracker:
+        """Make a tracker as theirs was, on the instruction set that it ran on.
+
+        Raises:
+            InvalidInputError: This processor lacks it.
+        """
+        tracker = Tracker(self.rig, self.tracker)
+        if self.isa in ("auto", tracker.isa):
+            return tracker
+        return Tracker(self.rig, replace(self.tracker, isa=self.isa))
 
     def differs(self, other: SessionFacts) -> str:
         """Say why a tracker of ``other`` cannot go on with these; empty where it may.
@@ -141,7 +152,8 @@ def _options(value: Mapping[str, Any]) -> TrackerOptions:
     )
     known = {key: item for key, item in value.items() if key != "skeleton"}
     # An instruction set that this processor lacks is no reason not to read the journal.
-    return TrackerOptions(skeleton=skeleton, **{**known, "isa": "auto"})
+    isa = known["isa"] if known["isa"] in _core.instruction_sets() else "auto"
+    return TrackerOptions(skeleton=skeleton, **{**known, "isa": isa})
 
 
 def canonical_json(value: Mapping[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ thread of the journal's own.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import threading
@@ -25,10 +26,10 @@ from edge_node.journal.chain import Record, first_hash, link, session_id
 from edge_node.journal.codec import STREAMS, encode
 from edge_node.journal.entries import Checkpointed, Ended, Opened, Snapped
 from edge_node.journal.errors import JournalError, JournalFullError
-from edge_node.journal.folder import Place, last_epoch, sync_folder, writing
+from edge_node.journal.folder import Place, last_epoch, places, sync_folder, writing
 from edge_node.journal.heads import SignedHead, Tip, sign
 from edge_node.journal.keeping import Keeper, KeepOptions
-from edge_node.journal.mark import Mark
+from edge_node.journal.mark import Mark, Marked
 from edge_node.journal.recovery import recover
 from edge_node.journal.segment import Beginning, Linked, SegmentWriter, create
 from tipoff.errors import ConflictError, InternalError
@@ -50,6 +51,7 @@ RECORD_OVERHEAD_BYTES = 160
 """What a record takes beside its payload, about."""
 FREE_BYTES = 16 * 1024 * 1024
 """With less than this left a write that fails is taken for a full disk."""
+FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 LATE_ROLL = 2
 """How many times its size a file may grow while no checkpoint comes."""
 
@@ -103,9 +105,10 @@ class Journal:
         self._unsaved: list[SignedHead] = []
         self._bytes = 0
         self._closed = self._ended = False
-        self._mark = Mark(folder)
+        oldest = next((place.first for place in places(folder)), self._tip.record + 1)
+        self._mark = Mark(folder, Marked(oldest, self._tip))
         held.callback(self._mark.close)
-        self._keeper = Keeper(folder, options.keep)
+        self._keeper = Keeper(folder, options.keep, self._mark)
         cut = "; ".join(damage.reason for damage in recovered.damages) if recovered else ""
         self._writer = self._begin_file(
             Opened(facts, key.public, self.resumes, begins_epoch=True, cut=cut)
@@ -255,7 +258,7 @@ class Journal:
     def _advance(self, tip: Tip, size: int, records: int) -> None:
         self._tip = tip
         self._bytes += size + records * RECORD_OVERHEAD_BYTES
-        self._mark.write(tip)
+        self._mark.advance(tip)
         self._keeper.written(self._writer.path, size + records * RECORD_OVERHEAD_BYTES)
 
     def _heads_to_save(self, *, last: bool = False) -> list[SignedHead]:
@@ -304,7 +307,7 @@ class Journal:
 
     def _advance_to(self, tip: Tip) -> None:
         self._tip = tip
-        self._mark.write(tip)
+        self._mark.advance(tip)
 
 
 def _why_not(found: Recovery, facts: SessionFacts) -> str:
@@ -327,7 +330,8 @@ def _refused(error: Exception, folder: Path) -> JournalError:
         free = shutil.disk_usage(folder).free
     except OSError:
         free = FREE_BYTES
-    if code == sqlite3.SQLITE_FULL or free < FREE_BYTES:
+    full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in FULL_ERRORS
+    if full or free < FREE_BYTES:
         return JournalFullError(
             f"the disk of {folder} is full ({error}); nothing was written. Make room, for example"
             " by `tipoff journal prune`, and it goes on by itself",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edge_node.journal.mark import Mark
+
 FOLD_BYTES = 4 * 1024 * 1024
 """What a file's log may hold before it is folded into the file."""
 PRUNE_EVERY_S = 60.0
@@ -51,10 +53,11 @@ class Keeper:
     Args:
         folder: The journal's folder.
         options: For how long files are kept.
+        mark: Told what is kept.
     """
 
-    def __init__(self, folder: Path, options: KeepOptions) -> None:
-        self._folder, self._options = folder, options
+    def __init__(self, folder: Path, options: KeepOptions, mark: Mark) -> None:
+        self._folder, self._options, self._mark = folder, options, mark
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -117,7 +120,7 @@ class Keeper:
             self._fold(path)
             with self._lock:
                 self._unfolded = 0
-        prune(self._folder, self._options, carried)
+        prune(self._folder, self._options, self._mark, carried)
 
     def _close_finished(self) -> None:
         while True:
@@ -136,12 +139,13 @@ class Keeper:
             log.warning("a journal's log was not folded", file=path.name, reason=str(error))
 
 
-def prune(folder: Path, options: KeepOptions, carried_up_to: int = 0) -> list[Place]:
+def prune(folder: Path, options: KeepOptions, mark: Mark, carried_up_to: int = 0) -> list[Place]:
     """Remove the oldest files as far as the options ask and allow.
 
     Args:
         folder: The journal's folder.
         options: What may be kept.
+        mark: Told what is kept before anything goes.
         carried_up_to: Newest record that has been carried up.
 
     Returns:
@@ -164,6 +168,7 @@ def prune(folder: Path, options: KeepOptions, carried_up_to: int = 0) -> list[Pl
             break
         if not any(_can_begin(folder, one, written=one is later[-1]) for one in later):
             break
+        mark.prune(later[0].first)
         remove(folder, place)
         removed.append(place)
         total -= size

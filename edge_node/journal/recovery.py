@@ -66,15 +66,18 @@ def recover(folder: Path, session: str, check_bytes: int) -> Recovery | None:
     """
     damages: list[Damage] = []
     _tidy(folder)
-    for _ in range(len(places(folder)) + 1):
-        found = places(folder)
-        walked = _walk(folder, session, found, check_bytes)
+    found = places(folder)
+    walked = _walk(folder, session, found, check_bytes)
+    for _ in range(len(found)):
         if walked.damage is None:
             break
         damages.append(_cut(folder, session, found, walked))
         log.error("journal damaged", record=damages[-1].record, reason=damages[-1].reason)
-    damages += _against_mark(folder, walked.tip)
-    _make_durable(folder, places(folder))
+        found = places(folder)
+        walked = _walk(folder, session, found, check_bytes)
+    assert walked.damage is None, "each cut leaves a file less, or one that is good"
+    damages += _against_mark(folder, found, walked.tip)
+    _make_durable(folder, found)
     if not damages and not walked.tip.record:
         return None
     return walked.gathering.recovery(walked.tip, tuple(damages))
@@ -176,18 +179,24 @@ def _refuse_another_session(folder: Path, place: Place, session: str, good: int)
     )
 
 
-def _against_mark(folder: Path, tip: Tip) -> list[Damage]:
+def _against_mark(folder: Path, found: list[Place], tip: Tip) -> list[Damage]:
+    """Compare both ends of what is there with what the mark says of them."""
     mark = read_mark(folder)
-    if mark is None:
-        return []
     if isinstance(mark, BadMark):
-        return [Damage(tip.record, f"the mark cannot be read ({mark.reason})")]
-    if mark.record > tip.record:
-        lost = f"record {tip.record + 1} to {mark.record}"
-        return [Damage(tip.record + 1, f"{lost} were acknowledged and are missing at the end")]
-    if mark.record == tip.record and mark.hash != tip.hash:
-        return [Damage(tip.record, f"record {tip.record} is not the one that was acknowledged")]
-    return []
+        # A journal that was never opened has neither files nor a mark.
+        return [Damage(tip.record, f"the mark cannot be read: {mark.reason}")] if found else []
+    damages = []
+    if found and found[0].first > mark.oldest:
+        lost = f"records {mark.oldest} to {found[0].first - 1}"
+        damages.append(Damage(mark.oldest, f"{lost} are missing at the beginning"))
+    if mark.tip.record > tip.record:
+        lost = f"records {tip.record + 1} to {mark.tip.record}"
+        what = f"{lost} were acknowledged and are missing at the end"
+        damages.append(Damage(tip.record + 1, what))
+    elif mark.tip.record == tip.record and tip.record and mark.tip.hash != tip.hash:
+        what = f"record {tip.record} is not the one that was acknowledged"
+        damages.append(Damage(tip.record, what))
+    return damages
 
 
 def _tidy(folder: Path) -> None:

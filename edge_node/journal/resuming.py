@@ -10,7 +10,7 @@ from edge_node.journal.entries import Observed
 from edge_node.journal.errors import ReplayDifferedError
 
 if TYPE_CHECKING:
-    from accel import Rig
+    from accel import Rig, Snapshot
     from edge_node.journal.entries import Snapped
     from edge_node.journal.gathering import Recovery
 
@@ -46,25 +46,39 @@ def repeat(tracker: Tracker, call: Observed | Snapped) -> None:
         ReplayDifferedError: It answers otherwise.
     """
     if isinstance(call, Observed):
-        accepted = tracker.observe(
-            call.camera, call.capture_time_ns, call.keypoints, asked=call.asked
+        observe_again(tracker, call)
+    elif snapshot_digest(snapshot_again(tracker, call)) != call.digest:
+        raise ReplayDifferedError(
+            f"the {call.kind} snapshot {call.sequence} at {call.time_ns} ns is not what was sent",
+            sequence=call.sequence,
         )
-        if accepted != call.accepted:
-            raise ReplayDifferedError(
-                f"the frame of camera {call.camera} at {call.capture_time_ns} ns was"
-                f" {'taken' if call.accepted else 'refused'} then and is not now",
-                time_ns=call.capture_time_ns,
-            )
-        return
+
+
+def observe_again(tracker: Tracker, call: Observed) -> None:
+    """Observe as then.
+
+    Raises:
+        ReplayDifferedError: The frame was taken then and is refused now, or the other way round.
+    """
+    accepted = tracker.observe(call.camera, call.capture_time_ns, call.keypoints, asked=call.asked)
+    if accepted != call.accepted:
+        raise ReplayDifferedError(
+            f"the frame of camera {call.camera} at {call.capture_time_ns} ns was"
+            f" {'taken' if call.accepted else 'refused'} then and is not now",
+            time_ns=call.capture_time_ns,
+        )
+
+
+def snapshot_again(tracker: Tracker, call: Snapped) -> Snapshot:
+    """Take a snapshot as then.
+
+    Raises:
+        ReplayDifferedError: It cannot be taken now.
+    """
     try:
-        digest = snapshot_digest(tracker.snapshot(call.time_ns, call.kind == "smoothed"))
+        return tracker.snapshot(call.time_ns, call.kind == "smoothed")
     except (NotYetError, TimeOutOfRangeError) as error:
         raise ReplayDifferedError(
             f"the {call.kind} snapshot {call.sequence} cannot be taken again: {error}",
             sequence=call.sequence,
         ) from error
-    if digest != call.digest:
-        raise ReplayDifferedError(
-            f"the {call.kind} snapshot {call.sequence} at {call.time_ns} ns is not what was sent",
-            sequence=call.sequence,
-        )

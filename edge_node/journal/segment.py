@@ -28,8 +28,6 @@ PAGE_BYTES = 4096
 SYNCHRONOUS = "FULL"
 BUSY_S = 5.0
 """How long a connection waits for another one's lock."""
-READ_RECORDS = 64
-"""Records read at a time."""
 FOLDS = 4
 """Times that the log is folded until nothing is left, at most."""
 
@@ -57,6 +55,7 @@ CREATE TABLE heads (
 _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?)"
 _SELECT = "SELECT * FROM records WHERE record >= ? ORDER BY record"
+_SELECT_ONE = "SELECT * FROM records WHERE record = ?"
 _SELECT_HEADS = "SELECT * FROM heads ORDER BY record"
 
 READING = (sqlite3.Error, ValueError, OverflowError, MemoryError)
@@ -241,12 +240,24 @@ class SegmentReader:
             JournalDamagedError: They cannot be read.
         """
         try:
-            rows = self._base.execute(_SELECT, (first,))
-            while batch := rows.fetchmany(READ_RECORDS):
-                for row in batch:
-                    yield _linked(row)
+            for row in self._base.execute(_SELECT, (first,)):
+                yield _linked(row)
+                first = row[0] + 1
         except READING as error:
+            # A cursor looks ahead: what it had not given when it met a bad page is asked for by
+            # number.
+            while (one := self._one(first)) is not None:
+                yield one
+                first += 1
             raise JournalDamagedError(f"{self.path.name}: {error}") from error
+
+    def _one(self, record: int) -> Linked | None:
+        """Give one record; None where it cannot be read."""
+        try:
+            row = self._base.execute(_SELECT_ONE, (record,)).fetchone()
+            return None if row is None else _linked(row)
+        except READING:
+            return None
 
     def checked(self, before: Tip) -> Iterator[Linked]:
         """Give all records, each checked to follow the one before it.

@@ -19,6 +19,7 @@ from edge_node.journal.keys import NodeKey
 from tests.support.games import Game, game
 
 SESSION = "finals"
+LAP_NS = 2_000_000_000
 START_NS = 1_700_000_000_000_000_000
 
 
@@ -70,11 +71,12 @@ class Play:
             yield self.next()
 
     def next(self) -> list[Entry]:
-        """Track the next frame-set."""
-        recording, step = self.game.recording, self.step
+        """Track the next frame-set; after the last one the game goes on with its first."""
+        recording = self.game.recording
+        lap, step = divmod(self.step, len(recording.capture_time_ns))
         self.step += 1
         entries: list[Entry] = []
-        times = recording.capture_time_ns[step] + START_NS
+        times = recording.capture_time_ns[step] + START_NS + lap * LAP_NS
         for camera, time_ns in enumerate(times.tolist()):
             points = np.ascontiguousarray(recording.keypoints[step, camera], np.float32)
             asked = None if step % 3 else (0, 1)
