@@ -271,6 +271,8 @@ class TrackingService:
         stream = _Stream(outlet, Subscription(outlet.hub, wish, patience))
         outlet.streams.add(stream)
         await context.write(pb.StreamTracksResponse(header=header).SerializeToString())
+        # Whoever resumes is sent what is past first, and must not take it for how things stand.
+        await context.write(outlet.hub.heartbeat())
         return stream
 
     def _check_draining(self, *, asked_now: bool) -> None:
