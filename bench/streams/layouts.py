@@ -74,7 +74,7 @@ def _describe() -> Any:
         label=1,
         type_name=".tipoff.bench.Snapshot",
     )
-    pool = descriptor_pool.DescriptorPool()
+    pool: Any = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("tipoff.bench.Response"))
 
