@@ -271,6 +271,8 @@ class TrackingService:
         stream = _Stream(outlet, Subscription(outlet.hub, wish, patience))
         outlet.streams.add(stream)
         await context.write(pb.StreamTracksResponse(header=header).SerializeToString())
+        # Whoever resumes is sent what is past first, and must not take it for how things stand.
+        await context.write(outlet.hub.heartbeat())
         return stream
 
     def _check_draining(self, *, asked_now: bool) -> None:
@@ -317,11 +319,14 @@ class TrackingService:
             heartbeat, stream.heartbeat = stream.heartbeat, b""
             if heartbeat:
                 await context.write(heartbeat)
-            elif not messages:
+            if not messages:
                 if subscription.caught_up and ended is not None:
                     return await self._finish(stream, context, ended.message)
                 self._check_draining(asked_now=subscription.caught_up)
-                await stream.wake.wait()
+            elif ended is not None or self._drain_by_s is not None:
+                continue
+            # Whatever came while this was written has set it, so that it does not wait.
+            await stream.wake.wait()
 
     async def _finish(self, stream: _Stream, context: Context, end: bytes) -> None:
         await context.write(stream.subscription.finish(end))
