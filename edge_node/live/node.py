@@ -215,7 +215,11 @@ class LiveNode:
         self.loop.resume(opened.resumed.members, opened.resumed.last_time_ns)
         self._server = StreamServer(
             tuple(self.hubs.values()),
-            ServerOptions(listen=settings.listen.subscribers, drain_within_s=DRAIN_WITHIN_S),
+            ServerOptions(
+                listen=settings.listen.subscribers,
+                drain_within_s=DRAIN_WITHIN_S,
+                on_sent=self._traces.sent if self._traces is not None else None,
+            ),
         )
         self.readiness = Readiness(CONDITIONS, self._tell_ready)
         self.vitals = Vitals(self._vital_parts())
