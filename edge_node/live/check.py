@@ -171,7 +171,9 @@ def _lines(settings: SessionSettings, rig: Rig | None) -> Iterator[tuple[str, st
         f"{limits.off_after_s:g} s",
     )
     listen = settings.listen
-    yield "subscribers", listen.subscribers
+    streams = settings.streams
+    held = f"{streams.max_subscribers} at most, the last {streams.hold_s:g} s held"
+    yield "subscribers", f"{listen.subscribers} ({held})"
     yield "admin", listen.admin or "a socket in the state folder"
     yield "metrics", listen.metrics
     told = settings.telemetry

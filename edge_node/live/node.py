@@ -38,7 +38,9 @@ from edge_node.live.loop import LiveLoop, LoopOptions, LoopParts
 from edge_node.live.resume import resume
 from edge_node.live.vitals import CONDITIONS, VitalParts, Vitals
 from edge_node.live.watching import Watching
+from edge_node.ring import HubLimits
 from edge_node.server import ServerOptions, StreamServer
+from edge_node.service import ServiceLimits
 from edge_node.session import connected, fit_crops, models_used, serving
 from edge_node.telemetry.metrics import Metrics
 from edge_node.telemetry.readiness import Readiness
@@ -217,6 +219,7 @@ class LiveNode:
             tuple(self.hubs.values()),
             ServerOptions(
                 listen=settings.listen.subscribers,
+                limits=ServiceLimits(max_subscribers=settings.streams.max_subscribers),
                 drain_within_s=DRAIN_WITHIN_S,
                 on_sent=self._traces.sent if self._traces is not None else None,
             ),
@@ -231,7 +234,9 @@ class LiveNode:
 
     def _hub(self, kind: StreamKind) -> Hub:
         past = self._opened.resumed.past.get(str(kind), ())
-        return Hub(describe(self._opened, kind), past=past)
+        settings = self._opened.settings
+        held = round(settings.streams.hold_s * settings.tracking.rate_hz)
+        return Hub(describe(self._opened, kind), HubLimits(max_snapshots=held), past=past)
 
     def _about(self) -> dict[str, str | int]:
         return {"node": self.name, "session": self.session, "epoch": self.epoch}

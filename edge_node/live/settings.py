@@ -118,6 +118,16 @@ class AvailabilitySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What is held for subscribers."""
+
+    hold_s: float = 300.0
+    """How much play is held of each stream: who was away for longer finds a gap."""
+    max_subscribers: int = 256
+    """Most streams at one time."""
+
+
+@dataclass(frozen=True, slots=True)
 class ListenSettings:
     """Where the node is reached."""
 
@@ -177,6 +187,8 @@ class SessionSettings:
     """What is kept of the video."""
     availability: AvailabilitySettings = field(default_factory=AvailabilitySettings)
     """When officials may rely on the stream."""
+    streams: StreamSettings = field(default_factory=StreamSettings)
+    """What is held for subscribers."""
     listen: ListenSettings = field(default_factory=ListenSettings)
     """Where the node is reached."""
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
