@@ -8,20 +8,28 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from edge_node.journal.errors import JournalDamagedError
-from edge_node.journal.folder import COMPANIONS, Place, file_bytes, places, sync_folder
+from edge_node.journal.folder import (
+    COMPANIONS,
+    Place,
+    file_bytes,
+    places,
+    sync_folder,
+    writing,
+)
+from edge_node.journal.mark import BadMark, Mark, read_mark
 from edge_node.journal.segment import SegmentReader, SegmentWriter, fold
+from tipoff.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edge_node.journal.mark import Mark
 
 FOLD_BYTES = 4 * 1024 * 1024
 """What a file's log may hold before it is folded into the file."""
@@ -29,6 +37,8 @@ PRUNE_EVERY_S = 60.0
 MAX_FINISHED = 64
 """Full files that wait to be closed, at most."""
 CLOSE_WITHIN_S = 30.0
+CARRIED = "carried"
+"""File with the newest record that has been carried up."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +74,7 @@ class Keeper:
         self._unfolded = 0
         self._current: Path | None = None
         self._finished: list[SegmentWriter] = []
-        self._carried = 0
+        self._carried = read_carried(folder) or 0
         self._thread = threading.Thread(target=self._run, name="journal keeper", daemon=True)
 
     def start(self) -> None:
@@ -89,9 +99,14 @@ class Keeper:
         self._wake.set()
 
     def carried_up_to(self, record: int) -> None:
-        """Say what has been carried up."""
+        """Say what has been carried up.
+
+        Raises:
+            OSError: It cannot be kept.
+        """
         with self._lock:
             self._carried = max(self._carried, record)
+            write_carried(self._folder, self._carried)
         self._wake.set()
 
     def close(self, last: Path) -> None:
@@ -175,6 +190,46 @@ def prune(folder: Path, options: KeepOptions, mark: Mark, carried_up_to: int = 0
     if removed:
         log.info("journal pruned", files=len(removed), up_to=removed[-1].name)
     return removed
+
+
+def prune_by_hand(folder: Path, options: KeepOptions) -> list[Place]:
+    """Prune a journal that nobody writes.
+
+    What has been carried up is known from the journal's folder.
+
+    Raises:
+        JournalBusyError: Its node is running, and prunes it by itself.
+        ConflictError: It has to be recovered first.
+    """
+    with writing(folder):
+        marked = read_mark(folder)
+        if isinstance(marked, BadMark):
+            raise ConflictError(
+                f"the mark of the journal in {folder} cannot be read: {marked.reason}; `tipoff"
+                " verify` says what is left, and the node mends it when it starts",
+                path=str(folder),
+            )
+        mark = Mark(folder, marked)
+        try:
+            carried = read_carried(folder)
+            return prune(folder, replace(options, carried=carried is not None), mark, carried or 0)
+        finally:
+            mark.close()
+
+
+def read_carried(folder: Path) -> int | None:
+    """Give the newest record that has been carried up; None: nobody carries anything up."""
+    try:
+        return int((folder / CARRIED).read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_carried(folder: Path, record: int) -> None:
+    """Keep the newest record that has been carried up."""
+    part = folder / f"{CARRIED}.part"
+    part.write_text(f"{record}\n", "ascii")
+    part.replace(folder / CARRIED)
 
 
 def _too_large(total: int, options: KeepOptions) -> bool:
