@@ -64,6 +64,9 @@ class Eye:
     _rng: np.random.Generator = field(init=False)
     _ground: NDArray[np.float32] = field(init=False)
     frozen: NDArray[np.float32] | None = None
+    """What it shows to the bit, whatever happens."""
+    instead: NDArray[np.float32] | None = None
+    """What it shows instead of the court, with its noise."""
     last: NDArray[np.float32] | None = None
     looks: int = 0
 
@@ -74,6 +77,8 @@ class Eye:
 
     def scene(self, places: NDArray[np.float64]) -> NDArray[np.float32]:
         """The picture without noise."""
+        if self.instead is not None:
+            return self.instead
         picture = self._ground.copy()
         for person, (x, y) in enumerate(places):
             across = (x - self.from_x) / (1.0 - self.from_x)
