@@ -131,11 +131,11 @@ def person_stds_m(snapshot: Snapshot) -> NDArray[np.float64]:
 def unexplained(cameras: Iterable[CameraHealth], time_ns: int) -> tuple[str, ...]:
     """Name the cameras that fail without an explanation.
 
-    Explained is a camera that cannot be reached, has ended or is blind; one whose frames are known to be
-    wrong (frozen, black, duplicated, late, swapped, moved) and are left out; and one that is left
-    out with the reason in words, as after it was removed by hand. Not explained is one that should
-    give frames and does not, whether its state says so (failed, waiting) or its last capture time
-    does, and one that is known to be wrong and used all the same.
+    Explained is a camera that cannot be reached, has ended or is blind; one whose frames are known
+    to be wrong (frozen, black, duplicated, late, swapped, moved) and are left out; and one that is
+    left out with the reason in words, as after it was removed by hand. Not explained is one that
+    should give frames and does not, whether its state says so (failed, waiting) or its last capture
+    time does, and one that is known to be wrong and used all the same.
 
     Args:
         cameras: Health of all cameras.

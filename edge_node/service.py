@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from edge_node.hub import Hub
 
     Context = grpc.aio.ServicerContext[object, bytes]
+    SentHook = Callable[[StreamKind, int, str, int], None]
 
 SERVICE = pb.DESCRIPTOR.services_by_name["TrackingService"].full_name
 """The service's full name."""
@@ -134,9 +135,21 @@ class _Outlet:
 class TrackingService:
     """Serves hubs by session and kind, in one asyncio loop; only hubs are touched by others."""
 
-    def __init__(self, hubs: Sequence[Hub], limits: ServiceLimits | None = None) -> None:
-        """Serve ``hubs``, no two of one session and kind. Made inside the loop that serves."""
-        self._limits = limits or ServiceLimits()
+    def __init__(
+        self,
+        hubs: Sequence[Hub],
+        limits: ServiceLimits | None = None,
+        on_sent: SentHook | None = None,
+    ) -> None:
+        """Serve ``hubs``, no two of one session and kind. Made inside the loop that serves.
+
+        Args:
+            hubs: What is served.
+            limits: Bounds.
+            on_sent: Told the kind, the newest sequence, the peer and when its sending began, in ns
+                UTC, whenever a stream has sent snapshots. Called in the loop; returns at once.
+        """
+        self._limits, self._on_sent = limits or ServiceLimits(), on_sent
         self._outlets = {
             (hub.description.session, hub.description.kind): _Outlet(hub) for hub in hubs
         }
@@ -271,6 +284,8 @@ class TrackingService:
         stream = _Stream(outlet, Subscription(outlet.hub, wish, patience))
         outlet.streams.add(stream)
         await context.write(pb.StreamTracksResponse(header=header).SerializeToString())
+        # Whoever resumes is sent what is past first, and must not take it for how things stand.
+        await context.write(outlet.hub.heartbeat())
         return stream
 
     def _check_draining(self, *, asked_now: bool) -> None:
@@ -312,16 +327,23 @@ class TrackingService:
             # Asked before taking: what is written in between must not be missed.
             ended = hub.ended
             messages = subscription.take()
+            began_ns = time.time_ns() if self._on_sent is not None else 0
             for message in messages:
                 await context.write(message)
+            if messages and self._on_sent is not None:
+                kind = hub.description.kind
+                self._on_sent(kind, subscription.last_sent[1], context.peer(), began_ns)
             heartbeat, stream.heartbeat = stream.heartbeat, b""
             if heartbeat:
                 await context.write(heartbeat)
-            elif not messages:
+            if not messages:
                 if subscription.caught_up and ended is not None:
                     return await self._finish(stream, context, ended.message)
                 self._check_draining(asked_now=subscription.caught_up)
-                await stream.wake.wait()
+            elif ended is not None or self._drain_by_s is not None:
+                continue
+            # Whatever came while this was written has set it, so that it does not wait.
+            await stream.wake.wait()
 
     async def _finish(self, stream: _Stream, context: Context, end: bytes) -> None:
         await context.write(stream.subscription.finish(end))

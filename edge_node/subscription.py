@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edge_node.encoding import encode_skipped
 from edge_node.gaps import opening_gaps
+from edge_node.ring import READ_AHEAD
 from tipoff.errors import InvalidInputError
 from tipoff.stream_errors import OverloadedError, SequenceOutOfRangeError
 
@@ -153,9 +154,13 @@ class Subscription:
             OverloadedError: The next snapshot is no longer held.
         """
         messages: list[bytes] = []
+        more = True
         while not self.full:
-            if not self._pending and not self._refill():
-                break
+            if not self._pending:
+                # A read that gave less than it might has given all there is.
+                more = more and self._refill()
+                if not self._pending:
+                    break
             held = self._pending.popleft()
             messages += self._gaps_before(held)
             if self._decimator.keep(held.time_ns):
@@ -166,14 +171,13 @@ class Subscription:
         return messages
 
     def _refill(self) -> bool:
+        """Read on, and say whether there may be more."""
         place, batch = self._hub.read_at(self._next)
-        if not batch:
-            return False
-        if place != self._next and self._last:
+        if batch and place != self._next and self._last:
             raise self._lost()
         self._pending.extend(batch)
-        self._next = place + len(batch)
-        return True
+        self._next = place + len(batch) if batch else self._next
+        return len(batch) == READ_AHEAD
 
     def _gaps_before(self, held: Held) -> list[bytes]:
         if self._last is None:

@@ -36,6 +36,8 @@ EARLIEST_NS = -500_000_000
 """A sender's clock may be ahead of this machine's by so much."""
 LATEST_NS = 2 * _S
 """A sender's clock may say that frames take so long to arrive, at most."""
+AGREE_NS = 5_000_000
+"""Two frames that differ by less agree on the sender's clock."""
 
 
 class Spread:
@@ -137,6 +139,8 @@ class StreamClock:
     def __init__(self, latency_ns: int = 0, *, use_sender: bool = True) -> None:
         self._arrival = ArrivalClock(latency_ns)
         self._use_sender = use_sender
+        self._sender_ns: int | None = None
+        self._newest_ns: int | None = None
         self._beat = EvenBeat()
         self.clock = CaptureClock.ARRIVAL
         """What the newest stamp rests on."""
@@ -159,12 +163,23 @@ class StreamClock:
             sender_ns: What the sender's clock showed, ns UTC; None where it does not say.
         """
         by_arrival = self._arrival.capture_time_ns(media_ns, arrived_ns)
-        if sender_ns is None or not self._believed(sender_ns - media_ns):
+        offset_ns = None if sender_ns is None else self._confirmed(sender_ns - media_ns)
+        if offset_ns is None or not self._believed(offset_ns):
             self.clock = CaptureClock.ARRIVAL
             return Stamp(by_arrival, self.clock)
         self.clock = CaptureClock.SENDER
-        self._beat.add(sender_ns)
-        return Stamp(sender_ns, self.clock)
+        self._beat.add(media_ns + offset_ns)
+        return Stamp(media_ns + offset_ns, self.clock)
+
+    def _confirmed(self, offset_ns: int) -> int | None:
+        """Give the sender's offset: one that two frames in a row agree on.
+
+        When a report comes in the middle of a frame, libav gives that frame the time of the next.
+        """
+        newest, self._newest_ns = self._newest_ns, offset_ns
+        if newest is not None and abs(offset_ns - newest) <= AGREE_NS:
+            self._sender_ns = offset_ns
+        return self._sender_ns
 
     def _believed(self, sender_offset_ns: int) -> bool:
         """Whether the sender's clock agrees with this machine's, by the shortest way alone."""

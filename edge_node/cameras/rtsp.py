@@ -163,7 +163,7 @@ class RtspSource:
     def _opened(self) -> av.container.InputContainer:
         options = {
             "rtsp_transport": self._options.transport,
-            "fflags": "nobuffer",
+            "fpsprobesize": "0",
             "probesize": str(MAX_PROBE_BYTES),
             "analyzeduration": str(MAX_PROBE_US),
         }

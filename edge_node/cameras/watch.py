@@ -12,9 +12,9 @@ and stillness has not:
 - somebody who is in the picture stands like a statue while other cameras see people move: the
   block means, in which noise averages out, stay what they were, and differ from the camera's own
   background; so noise that is added behind the freeze does not hide it;
-- with nobody in the picture it may as well be an empty half of the court: only after
-  ``empty_still_ns`` of it, while others see movement, is it called frozen. Until then the mistake
-  costs little either way.
+- with nobody in the picture it may as well be an empty half of the court: where it never had any
+  noise, only after ``empty_still_ns`` of it, while others see movement, is it called frozen. Until
+  then the mistake costs little either way.
 
 Where nothing moves anywhere nothing is claimed.
 
@@ -46,19 +46,33 @@ REMEMBERED_BEATS = 15
 REMEMBERED_LOOKS = 24
 """Looks that are remembered of each camera."""
 SETTLED_LOOKS = 40
-"""Looks after which a camera's noise and background are known."""
+"""Looks after which a camera's noise is known."""
 FLICKER = 0.02
-"""A camera whose samples differ by this share between two looks, at the quietest, has noise."""
-COLLAPSE = 0.1
-"""The noise is gone where the share is this part of what it was."""
-BACKGROUND_NS = 20 * _S
-"""Time constant of the background."""
-FLOOR_NS = 10 * _S
-"""Time constant of the noise floor, upwards."""
+"""A camera of whose samples this share usually differs between two looks has noise."""
+COLLAPSE = 0.15
+"""The noise is gone where the share is at most this part of what it usually is,"""
+QUIET_LOOKS = 7
+"""in the median over so many looks."""
+USUAL_NS = 10 * _S
+"""Time constant of what is usual."""
+BACKGROUND_SAMPLES = 15
+"""The background is the median of so many pictures,"""
+BACKGROUND_EVERY_NS = _S
+"""one taken every so often while something moves,"""
+BACKGROUND_KNOWN = 9
+"""and known from so many on."""
 MOVING_BLOCKS = 2
 """Blocks that must change for something to move."""
 GAP_NS = 300 * _MS
 """Movement that pauses for no longer goes on."""
+ECHO_LOOKS = 7
+"""Looks of a camera that another one's newest may be the copy of: a copy comes a little later."""
+STEP_LOOKS = 40
+"""Correlations of a camera's picture with its own before that are remembered: two seconds."""
+CUT_NS = _S
+"""So long before two cameras became alike the one that is the copy jumped, at most."""
+PAIRS_EVERY_NS = 40 * _MS
+"""Pairs are compared no more often."""
 FEW_LOOKS = 5
 """Looks on which a median share rests, at least."""
 
@@ -69,14 +83,15 @@ class WatchOptions:
 
     silent_beats: float = 4.0
     """Silent for so many of its own beats: disconnected, within the two bounds below."""
-    silent_least_ns: int = 400 * _MS
+    silent_least_ns: int = 650 * _MS
     """Not sooner than this."""
     silent_most_ns: int = 900 * _MS
     """Not later than this."""
     still_ns: int = 650 * _MS
     """Still for so long is frozen."""
-    empty_still_ns: int = 5 * _S
-    """Still for so long is frozen also where nobody is in the picture."""
+    empty_still_ns: int = 30 * _S
+    """Still for so long is frozen also where nobody is in the picture and it had no noise: longer
+    than a half of the court is empty."""
     black_ns: int = 500 * _MS
     """Dark for so long is black."""
     alike_ns: int = 500 * _MS
@@ -95,8 +110,9 @@ class WatchOptions:
     """Least correlation of two small pictures that show the same."""
     plain_levels: float = 6.0
     """A picture of less contrast than this standard deviation is like any other."""
-    jump: float = 0.9
-    """A camera whose picture correlates less with its own before has jumped."""
+    jump: float = 0.3
+    """A camera whose picture correlates so much less with its own before, and less than the
+    other's does with its own, has jumped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +122,8 @@ class Look:
     thumb: NDArray[np.float32] | None
     """(36, 64) block means of luma, 0 to 255; None where there are no pixels."""
     changed: float
-    """Share of its samples that differ from the look before; NaN where nothing is known."""
+    """Share of samples that differ from the look before in the calmest quarter of the picture, so
+    that people who walk do not count; NaN where nothing is known."""
     mark: int = 0
     """For sources without pixels: a checksum of what was seen; 0 where nothing was."""
 
@@ -133,18 +150,25 @@ class _Sight:
     looks: deque[tuple[int, NDArray[np.float32]]] = field(
         default_factory=lambda: deque(maxlen=REMEMBERED_LOOKS)
     )
+    normals: deque[NDArray[np.float32]] = field(default_factory=lambda: deque(maxlen=ECHO_LOOKS))
     shares: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_LOOKS))
     marks: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED_LOOKS))
     count: int = 0
+    contrast: float = 0.0
     anchor: NDArray[np.float32] | None = None
     anchor_ns: int = 0
-    quiet_since_ns: int | None = None
+    quiet: bool = False
+    stirred_ns: int = 0
     moving_since_ns: int | None = None
     moved_ns: int = -_S
-    floor: float = 0.0
+    usual: float = 0.0
+    samples: deque[NDArray[np.float32]] = field(
+        default_factory=lambda: deque(maxlen=BACKGROUND_SAMPLES)
+    )
+    sampled_ns: int = -_S
     background: NDArray[np.float32] | None = None
     dark_since_ns: int | None = None
-    jumped_ns: int = -(1 << 62)
+    steps: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=STEP_LOOKS))
 
 
 @dataclass(slots=True)
@@ -176,11 +200,13 @@ class Watch:
         self._options = options or WatchOptions()
         self._cameras = [_Camera(name) for name in names]
         self._alike_since: dict[tuple[int, int], int] = {}
+        self._copies: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._compared_ns = -_S
 
     def attached(self, camera: int, now_ns: int) -> None:
         """A source was attached, or another one in its place."""
         fresh = _Camera(self._cameras[camera].name, attached=True, since_ns=now_ns)
-        fresh.sight.jumped_ns = now_ns
+        fresh.sight.steps.append((now_ns, 0.0))
         self._cameras[camera] = fresh
         self._forget_pairs(camera)
 
@@ -215,7 +241,7 @@ class Watch:
         if seen.last_ns is not None and now_ns > seen.last_ns and not seen.lost:
             seen.intervals.append(now_ns - seen.last_ns)
         if seen.lost or seen.verdict.state is CameraState.DISCONNECTED:
-            seen.sight.jumped_ns = now_ns
+            seen.sight.steps.append((now_ns, 0.0))
         seen.last_ns, seen.lost = now_ns, ""
         seen.first_ns = now_ns if seen.first_ns is None else seen.first_ns
         if look is not None:
@@ -241,69 +267,69 @@ class Watch:
 
     def _forget_pairs(self, camera: int) -> None:
         self._alike_since = {p: t for p, t in self._alike_since.items() if camera not in p}
+        self._copies = {p: c for p, c in self._copies.items() if camera not in p}
 
     # ---- taking looks in ----------------------------------------------------------------------
 
     def _look(self, camera: _Camera, now_ns: int, look: Look) -> None:
         sight = camera.sight
-        before_ns = sight.shares[-1][0] if sight.shares else now_ns
         if not np.isnan(look.changed):
-            sight.shares.append((now_ns, look.changed))
+            self._flicker(sight, now_ns, look.changed, learn=camera.verdict.state not in BLIND)
         sight.count += 1
         if look.mark:
             sight.marks.append(look.mark)
         if look.thumb is not None:
-            self._picture(sight, now_ns, look.thumb, now_ns - before_ns)
-        blind = camera.verdict.state in BLIND
-        if not blind and sight.quiet_since_ns is None and not np.isnan(look.changed):
-            self._learn_floor(sight, look.changed, now_ns - before_ns)
-        quiet = not np.isnan(look.changed) and look.changed <= COLLAPSE * sight.floor
-        if not quiet:
-            # One busy look (a key frame) in a quiet time does not end it; two do.
-            if sight.quiet_since_ns is not None and self._share(sight, 3) > COLLAPSE * sight.floor:
-                sight.quiet_since_ns = None
-        elif sight.quiet_since_ns is None:
-            sight.quiet_since_ns = now_ns
+            self._picture(sight, now_ns, look.thumb)
 
-    def _learn_floor(self, sight: _Sight, changed: float, elapsed_ns: int) -> None:
-        """Follow the least share that a camera shows: down soon, up slowly."""
-        if sight.count <= SETTLED_LOOKS // 4:
-            sight.floor = changed if sight.count <= 2 else min(sight.floor, changed)
-            return
-        rate = elapsed_ns / FLOOR_NS * (1.0 if changed > sight.floor else 5.0)
-        sight.floor += min(rate, 1.0) * (changed - sight.floor)
+    @staticmethod
+    def _flicker(sight: _Sight, now_ns: int, changed: float, *, learn: bool) -> None:
+        """Follow how many samples usually change, and see whether next to none do any more."""
+        before_ns = sight.shares[-1][0] if sight.shares else now_ns
+        sight.shares.append((now_ns, changed))
+        # A key frame is busy, and two looks may meet one picture: neither says anything alone.
+        recent = median([share for _, share in list(sight.shares)[-QUIET_LOOKS:]])
+        sight.quiet = recent <= COLLAPSE * sight.usual
+        if changed > COLLAPSE * sight.usual:
+            sight.stirred_ns = now_ns
+        if learn and not sight.quiet:
+            rate = max((now_ns - before_ns) / USUAL_NS, 1.0 / len(sight.shares) ** 2)
+            sight.usual += min(rate, 1.0) * (recent - sight.usual)
 
-    def _picture(
-        self, sight: _Sight, now_ns: int, thumb: NDArray[np.float32], elapsed_ns: int
-    ) -> None:
+    def _picture(self, sight: _Sight, now_ns: int, thumb: NDArray[np.float32]) -> None:
         options = self._options
         small = _pooled(thumb)
-        if sight.looks and _correlation(thumb, sight.looks[-1][1]) < options.jump:
-            sight.jumped_ns = now_ns
-        sight.looks.append((now_ns, thumb))
-        if sight.anchor is None or np.abs(small - sight.anchor).max() > options.still_levels:
+        normal = _normal(thumb)
+        if sight.normals:
+            sight.steps.append((now_ns, float(normal @ sight.normals[-1])))
+        sight.normals.append(normal)
+        sight.contrast = float(thumb.std())
+        sight.looks.append((now_ns, small))
+        if sight.anchor is None or _most(small - sight.anchor) > options.still_levels:
             sight.anchor, sight.anchor_ns = small, now_ns
-        before = next((t for at, t in sight.looks if now_ns - at <= GAP_NS), thumb)
-        changed = np.abs(small - _pooled(before)) > options.moving_levels
-        if changed.sum() >= MOVING_BLOCKS:
-            if sight.moving_since_ns is None or now_ns - sight.moved_ns > GAP_NS:
-                sight.moving_since_ns = now_ns
-            sight.moved_ns = now_ns
-        if thumb.mean() < options.black_mean and small.max() < options.black_block:
+        self._movement(sight, now_ns, small)
+        if small.mean() < options.black_mean and small.max() < options.black_block:
             sight.dark_since_ns = now_ns if sight.dark_since_ns is None else sight.dark_since_ns
         else:
             sight.dark_since_ns = None
-        if sight.background is None:
-            sight.background = small.copy()
-        elif now_ns - sight.anchor_ns < options.still_ns:
-            # A picture that stands still teaches nothing: it would become its own background.
-            rate = min(max(elapsed_ns / BACKGROUND_NS, 1.0 / (sight.count + 1)), 1.0)
-            sight.background += np.float32(rate) * (small - sight.background)
+        self._learn_background(sight, now_ns, small)
 
-    @staticmethod
-    def _share(sight: _Sight, looks: int) -> float:
-        """Give the median share of the last looks."""
-        return median([share for _, share in list(sight.shares)[-looks:]])
+    def _movement(self, sight: _Sight, now_ns: int, small: NDArray[np.float32]) -> None:
+        before = next((look for at, look in sight.looks if now_ns - at <= GAP_NS), small)
+        changed = np.abs(small - before) > self._options.moving_levels
+        if np.count_nonzero(changed) >= MOVING_BLOCKS:
+            if sight.moving_since_ns is None or now_ns - sight.moved_ns > GAP_NS:
+                sight.moving_since_ns = now_ns
+            sight.moved_ns = now_ns
+
+    def _learn_background(self, sight: _Sight, now_ns: int, small: NDArray[np.float32]) -> None:
+        """Take a picture into the background; one that stands still teaches nothing."""
+        still_ns = now_ns - sight.anchor_ns
+        if now_ns - sight.sampled_ns < BACKGROUND_EVERY_NS or still_ns >= self._options.still_ns:
+            return
+        sight.sampled_ns = now_ns
+        sight.samples.append(small)
+        if len(sight.samples) >= BACKGROUND_KNOWN:
+            sight.background = np.median(np.stack(list(sight.samples)), axis=0)
 
     # ---- judging ------------------------------------------------------------------------------
 
@@ -348,12 +374,11 @@ class Watch:
     def _thawed(self, camera: _Camera) -> bool:
         """Whether a frozen camera shows life: more than the pulse of a key frame."""
         thumb, sight = self._thumb(camera), camera.sight
-        if sight.floor >= FLICKER and sight.shares and sight.quiet_since_ns is None:
+        if sight.usual >= FLICKER and not sight.quiet:
             return True
         if thumb is None or camera.blind_thumb is None:
             return True
-        off = np.abs(_pooled(thumb) - _pooled(camera.blind_thumb))
-        return bool(off.max() > 2.0 * self._options.still_levels)
+        return _most(thumb - camera.blind_thumb) > 2.0 * self._options.still_levels
 
     @staticmethod
     def _thumb(camera: _Camera) -> NDArray[np.float32] | None:
@@ -372,17 +397,17 @@ class Watch:
 
     def _frozen(self, index: int, now_ns: int) -> str:
         sight, options = self._cameras[index].sight, self._options
-        since = sight.quiet_since_ns
-        noisy = sight.floor >= FLICKER and sight.count >= SETTLED_LOOKS
-        if noisy and since is not None and now_ns - since >= options.still_ns:
-            return f"not a pixel flickers for {(now_ns - since) / _S:.1f} s"
+        noisy = sight.usual >= FLICKER and sight.count >= SETTLED_LOOKS
+        still_ns = now_ns - (sight.stirred_ns if sight.anchor is None else sight.anchor_ns)
+        if noisy and sight.quiet and still_ns >= options.still_ns:
+            return f"nothing moves or flickers for {still_ns / _S:.1f} s"
         if sight.anchor is None:
             return ""
-        still_ns = now_ns - sight.anchor_ns
         moving = self._others_moving(index, now_ns)
         if still_ns < options.still_ns or not moving:
             return ""
-        if still_ns < options.empty_still_ns and not self._occupied(sight):
+        flickers = noisy and not sight.quiet
+        if (flickers or still_ns < options.empty_still_ns) and not self._occupied(sight):
             return ""
         return f"the same picture for {still_ns / _S:.1f} s, while {moving} others see movement"
 
@@ -395,6 +420,8 @@ class Watch:
         ]
         moving = sum(
             now_ns - sight.moved_ns <= GAP_NS
+            # Where all stop at once, the others' pictures have stood for as long as this one's.
+            and now_ns - sight.anchor_ns <= self._options.still_ns // 2
             and sight.moving_since_ns is not None
             and sight.moved_ns - sight.moving_since_ns >= self._options.still_ns // 2
             for sight in others
@@ -402,32 +429,41 @@ class Watch:
         return moving if 2 * moving >= len(others) else 0
 
     def _occupied(self, sight: _Sight) -> bool:
-        """Whether the picture shows more than its background; unknown is yes."""
-        if sight.background is None or sight.anchor is None or sight.count < SETTLED_LOOKS:
-            return True
+        """Whether the picture shows more than its background, where that is known."""
+        if sight.background is None or sight.anchor is None:
+            return False
         off = np.abs(sight.anchor - sight.background) > self._options.moving_levels
-        return bool(off.sum() >= MOVING_BLOCKS)
+        return bool(np.count_nonzero(off) >= MOVING_BLOCKS)
 
     # ---- pairs --------------------------------------------------------------------------------
 
     def _find_alike(self, now_ns: int) -> dict[int, str]:
         """Give the cameras that show what another one shows, and whose picture it is."""
-        pairs = self._pairs_alike(now_ns)
-        self._alike_since = {p: self._alike_since.get(p, now_ns) for p in pairs}
+        if now_ns - self._compared_ns >= PAIRS_EVERY_NS:
+            self._compared_ns = now_ns
+            pairs = self._pairs_alike(now_ns)
+            self._alike_since = {p: self._alike_since.get(p, now_ns) for p in pairs}
         copies: dict[int, str] = {}
-        for (a, b), since_ns in self._alike_since.items():
+        for pair, since_ns in self._alike_since.items():
             if now_ns - since_ns < self._options.alike_ns:
                 continue
-            for copy in self._copies(a, b, since_ns):
-                other = self._cameras[b if copy == a else a].name
+            if pair not in self._copies:
+                self._copies[pair] = self._jumped(pair, since_ns - CUT_NS)
+            for copy in self._copies[pair]:
+                other = self._cameras[sum(pair) - copy].name
                 copies[copy] = f"it shows what {other} shows"
+        self._copies = {p: c for p, c in self._copies.items() if p in self._alike_since}
         return copies
 
-    def _copies(self, a: int, b: int, since_ns: int) -> tuple[int, ...]:
-        """Say which of two is the copy: the one that jumped when it began, else both."""
-        begin_ns = since_ns - _S
-        jumped = [c for c in (a, b) if self._cameras[c].sight.jumped_ns >= begin_ns]
-        return (jumped[0],) if len(jumped) == 1 else (a, b)
+    def _jumped(self, pair: tuple[int, int], since_ns: int) -> tuple[int, ...]:
+        """Say which of two is the copy: the one whose picture jumped, else both."""
+        least = [
+            min((step for at, step in self._cameras[c].sight.steps if at >= since_ns), default=1.0)
+            for c in pair
+        ]
+        if abs(least[0] - least[1]) < self._options.jump:
+            return pair
+        return (pair[int(least[1] < least[0])],)
 
     def _pairs_alike(self, now_ns: int) -> list[tuple[int, int]]:
         fresh = [
@@ -438,17 +474,20 @@ class Watch:
         return self._pictures_alike(fresh) + self._marks_alike(fresh)
 
     def _pictures_alike(self, fresh: list[int]) -> list[tuple[int, int]]:
-        rows, indices = [], []
-        for index in fresh:
-            thumb = self._thumb(self._cameras[index])
-            if thumb is not None and thumb.std() >= self._options.plain_levels:
-                rows.append(_normal(thumb))
-                indices.append(index)
-        if len(rows) < 2:
+        """Pairs of which either one's newest look is among the other's last ones."""
+        shown = [index for index in fresh if self._shows_something(index)]
+        if len(shown) < 2:
             return []
-        stacked = np.stack(rows)
-        same = np.argwhere(np.triu(stacked @ stacked.T >= self._options.alike, 1))
-        return [(indices[a], indices[b]) for a, b in same]
+        newest = np.stack([self._cameras[index].sight.normals[-1] for index in shown])
+        best = np.zeros((len(shown), len(shown)))
+        for column, index in enumerate(shown):
+            echoes = np.stack(list(self._cameras[index].sight.normals))
+            best[:, column] = (newest @ echoes.T).max(axis=1)
+        alike = np.argwhere(np.triu(np.maximum(best, best.T) >= self._options.alike, 1))
+        return [(shown[a], shown[b]) for a, b in alike]
+
+    def _shows_something(self, index: int) -> bool:
+        return self._cameras[index].sight.contrast >= self._options.plain_levels
 
     def _marks_alike(self, fresh: list[int]) -> list[tuple[int, int]]:
         """Pairs of recorded cameras whose last keypoints are the same to the bit."""
@@ -464,9 +503,13 @@ class Watch:
 
 def _pooled(thumb: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give the means of two by two blocks: noise halves once more."""
-    rows, columns = thumb.shape
-    pooled: NDArray[np.float32] = thumb.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
+    rows = thumb[::2] + thumb[1::2]
+    pooled: NDArray[np.float32] = (rows[:, ::2] + rows[:, 1::2]) * np.float32(0.25)
     return pooled
+
+
+def _most(difference: NDArray[np.float32]) -> float:
+    return float(np.abs(difference).max())
 
 
 def _normal(thumb: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -475,7 +518,3 @@ def _normal(thumb: NDArray[np.float32]) -> NDArray[np.float32]:
     length = float(np.linalg.norm(flat))
     normal: NDArray[np.float32] = flat / np.float32(length) if length > 0 else flat
     return normal
-
-
-def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    return float(_normal(a) @ _normal(b))

@@ -12,7 +12,8 @@ import pytest
 from edge_node.description import Terms
 from edge_node.encoding import build_header, encode_snapshot
 from tests.support.frames import describe, make_frame
-from tipoff.snapshot import Header, Snapshot, read_header, read_snapshot
+from tipoff.reading import read_header, read_snapshot
+from tipoff.snapshot import Header, Snapshot
 from tipoff.v1 import tracking_pb2 as pb
 from tipoff.viewing import Motion, latency, plain, positions
 

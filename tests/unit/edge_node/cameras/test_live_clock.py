@@ -78,10 +78,13 @@ def test_a_clock_that_is_set_is_followed_at_once() -> None:
 
 def test_the_sender_is_believed_where_its_clock_agrees() -> None:
     clock = StreamClock()
-    for true, media, here in arrivals(200, 30.0):
-        stamp = clock.stamp(media, here, true + 300_000)
-        assert stamp.clock is CaptureClock.SENDER
-        assert stamp.capture_time_ns == true + 300_000
+    for number, (true, media, here) in enumerate(arrivals(200, 30.0)):
+        # libav gives a frame the time of the next one where a report came in its middle.
+        slip = 33_333_333 if number in (0, 150) else 0
+        stamp = clock.stamp(media, here, true + 300_000 + slip)
+        if number >= 2:
+            assert stamp.clock is CaptureClock.SENDER
+            assert abs(stamp.capture_time_ns - true - 300_000) <= 1
     assert clock.jitter_ns < 1000
     assert clock.detail == ""
 
@@ -102,7 +105,8 @@ def test_a_network_that_hangs_does_not_make_the_sender_a_liar() -> None:
     clock = StreamClock()
     for number, (true, media, here) in enumerate(arrivals(600, 30.0)):
         late = 4 * S if 300 <= number < 400 else 0
-        assert clock.stamp(media, here + late, true).clock is CaptureClock.SENDER
+        clock.stamp(media, here + late, true)
+        assert number == 0 or clock.clock is CaptureClock.SENDER
 
 
 def test_without_reports_it_is_arrival() -> None:
