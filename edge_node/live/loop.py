@@ -239,6 +239,9 @@ class LiveLoop:
         while len(self._in_flight) >= ROUNDS_IN_FLIGHT:
             self._finish(self._in_flight.popleft())
         work = Round(frames, self.perception.begin(frames), self._clock_ns())
+        late = sum(question.too_late for question in work.asked)
+        if late:
+            self._parts.watcher.left_out(late, "too_late")
         for question in work.asked:
             if question.answer is not None:
                 question.answer.add_done_callback(lambda _done: self._wake.set())

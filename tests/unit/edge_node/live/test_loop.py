@@ -205,5 +205,5 @@ def test_a_picture_that_comes_too_late_for_the_tracker_ends_nothing() -> None:
         node.loop.turn()
     node.close()
     inference.close()
-    assert node.watch.left["tracker_refused"] >= 25
+    assert node.watch.left["too_late"] >= 25
     assert len(node.live.published) >= 55
