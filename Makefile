@@ -88,12 +88,15 @@ wheels:
 where-wheels:
 	@echo "$(WHEELS)"
 
+# From the public index alone: what a machine has beside it, the next one has not. Pins that still
+# fit stay; remove $(LOCK) first to take the newest of all.
 lock:
 	@echo "[1/1] lock: resolving pyproject.toml into $(LOCK)"
 	@[ -x build/lock/bin/pip-compile ] || { $(PYTHON) -m venv build/lock && build/lock/bin/pip -qq install pip-tools==7.6.2; }
-	@build/lock/bin/pip-compile -q --extra dev --extra bench --extra test --generate-hashes --allow-unsafe \
+	@[ ! -e $(LOCK) ] || cp $(LOCK) build/lock/dev.lock
+	@env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null build/lock/bin/pip-compile -q --extra dev --extra bench --extra test --generate-hashes --allow-unsafe \
 	--strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o build/lock/dev.lock pyproject.toml
-	@{ echo '# Everything in .venv, by sha256. Written by `make lock` out of pyproject.toml.'; cat build/lock/dev.lock; } > $(LOCK)
+	@{ echo '# Everything in .venv, by sha256. Written by `make lock` out of pyproject.toml.'; awk '/^# (WARNING: pip install|Consider using a hash)/ { next } /^[a-z]/ { own = /^tipoff @/ } !own' build/lock/dev.lock; } > $(LOCK)
 
 stubs: env
 	@$(BIN)/python setup.py -q build_stubs --build-lib . >/dev/null 2>&1 || $(BIN)/python setup.py build_stubs --build-lib .

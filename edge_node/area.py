@@ -16,6 +16,8 @@ from accel import Snapshot
 from tipoff.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from accel import Prediction, Rig
@@ -120,6 +122,15 @@ class Membership:
         self._area = area
         self._members: set[int] = set()
         self._outside: set[int] = set()
+
+    def state(self) -> dict[str, list[int]]:
+        """Give all that it knows, for :meth:`resume`."""
+        return {"members": sorted(self._members), "outside": sorted(self._outside)}
+
+    def resume(self, state: Mapping[str, Sequence[int]]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self._members = {int(i) for i in state["members"]}
+        self._outside = {int(i) for i in state["outside"]}
 
     @property
     def outside(self) -> frozenset[int]:

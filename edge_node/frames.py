@@ -101,6 +101,8 @@ class CameraState(StrEnum):
     """It stands where another camera of the rig should."""
     MOVED = "moved"
     """It has been knocked out of its calibration."""
+    BLIND = "blind"
+    """It sees nobody where people are."""
 
 
 class CaptureClock(StrEnum):

@@ -12,14 +12,14 @@ import time
 from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
 from triton_models.client import PeopleQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -136,6 +136,15 @@ class Pending:
 
     def __init__(self, parts: list[tuple[list[int], Future[list[_Answer]]]], tasks: int) -> None:
         self._parts, self._tasks = parts, tasks
+
+    def done(self) -> bool:
+        """Say whether nothing has to be waited for."""
+        return all(future.done() for _, future in self._parts)
+
+    def add_done_callback(self, call: Callable[[Any], object], /) -> None:
+        """Have ``call`` called, from any thread, whenever a part of it has come."""
+        for _, future in self._parts:
+            future.add_done_callback(call)
 
     def result(self) -> Found:
         """Wait for all requests; raises what the client raises."""

@@ -8,10 +8,11 @@ says when a round is begun and when it is finished, always in the same order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
+from accel import PlanBudget
 from edge_node.area import Membership
 from edge_node.frames import CameraFrame, ObservedFrame, ViewDetections
 from edge_node.inference import Found
@@ -20,14 +21,17 @@ from edge_node.posing import Expected, sift
 from edge_node.sizes import size_factor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from accel import Prediction, Rig, Snapshot
+    from accel import Plan, Prediction, Rig, Snapshot
     from edge_node.area import Area
     from edge_node.inference import StageTimes, Task
     from edge_node.planner import PlanOptions
+
+NEVER_MS = 1e9
+"""Cost of what is not to be planned."""
 
 Frame: TypeAlias = "CameraFrame | ObservedFrame"
 
@@ -47,12 +51,21 @@ class Tracker(Protocol):
     def assigned(self, camera: int, capture_time_ns: int) -> NDArray[np.int64]:
         """Give the track of each detection of a frame."""
 
+    def plan(self, budget: PlanBudget) -> Plan:
+        """Say whom to pose where."""
+
 
 class Promise(Protocol):
     """What is being found in a frame."""
 
     def result(self) -> Found:
         """Wait for it; raises what the client raises."""
+
+    def done(self) -> bool:
+        """Say whether it need not be waited for."""
+
+    def add_done_callback(self, call: Callable[[Any], object], /) -> None:
+        """Have ``call`` called, from any thread, when it or a part of it has come."""
 
 
 class Asking(Protocol):
@@ -78,6 +91,11 @@ class Asked:
     """What is asked."""
     answer: Promise | None
     """What is being found; None where nothing is asked."""
+
+    @property
+    def done(self) -> bool:
+        """Whether its answer is there."""
+        return self.answer is None or self.answer.done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +132,8 @@ class Perception:
         self._rig, self._inference, self._tracker = rig, inference, tracker
         self.planner = Planner(len(rig.names), plan)
         self.members = Membership(area)
+        self.posed_share = 1.0
+        """Part of the people who are posed in a round, those from whom most is gained."""
         self._factors: dict[int, NDArray[np.float64]] = {}
 
     def begin(self, frames: Sequence[Frame]) -> list[Asked]:
@@ -123,7 +143,8 @@ class Perception:
             frames: In order of time and camera, one of a camera at most.
         """
         pictures = [frame for frame in frames if isinstance(frame, CameraFrame)]
-        people = [self._expected(frame) for frame in pictures]
+        worth = self._worth_posing(pictures) if pictures and self.posed_share < 1.0 else None
+        people = [self._expected(frame, worth) for frame in pictures]
         plans = self.planner.plan(pictures, people) if pictures else []
         asked = {
             frame.camera: Asked(frame, expected, tasks, self._ask(frame, tasks))
@@ -137,10 +158,27 @@ class Perception:
         assert self._inference is not None, "a picture came and there is nothing to look with"
         return self._inference.submit(frame, tasks)
 
-    def _expected(self, frame: CameraFrame) -> Expected:
+    def _worth_posing(self, frames: Sequence[CameraFrame]) -> frozenset[tuple[int, int]]:
+        """Choose the camera and identity of those to pose, by what the tracker gains from each."""
+        time_ns = max(frame.capture_time_ns for frame in frames)
+        cameras = [frame.camera for frame in frames]
+        seen = sum(
+            int(np.isfinite(self._tracker.predict(c, time_ns).boxes_px).all(axis=1).sum())
+            for c in cameras
+        )
+        # A pose costs one, a search more than there is: only whom to pose is asked here.
+        spend = max(1.0, round(self.posed_share * seen))
+        budget = PlanBudget(time_ns, spend, pose_ms=1.0, detect_ms=NEVER_MS, cameras=cameras)
+        return frozenset((pose.camera, pose.id) for pose in self._tracker.plan(budget).pose)
+
+    def _expected(
+        self, frame: CameraFrame, worth: frozenset[tuple[int, int]] | None = None
+    ) -> Expected:
         """Give the people to pose, in the picture's pixels."""
         people = self._tracker.predict(frame.camera, frame.capture_time_ns)
         chosen = self.members.expected(people)
+        if worth is not None:
+            chosen &= [(frame.camera, int(identity)) in worth for identity in people.ids]
         unknown = self.planner.candidates_px(frame.camera)
         keypoints = people.keypoints[chosen, :, :2]
         nowhere = np.full((len(unknown), *keypoints.shape[1:]), np.nan)
@@ -172,11 +210,11 @@ class Perception:
             for frame, people in found
         ]
 
-    def report(self, time_ns: int) -> Snapshot:
-        """Give the people in the area at the newest time; call it in order of time."""
+    def report(self, time_ns: int) -> tuple[Snapshot, Snapshot]:
+        """Give everybody at the newest time, and those in the area; call it in order of time."""
         everybody = self._tracker.snapshot(time_ns)
         self.members.update(everybody)
-        return self.members.select(everybody)
+        return everybody, self.members.select(everybody)
 
     def learn(self, answers: Sequence[Answered], reported: Snapshot) -> tuple[ViewDetections, ...]:
         """Let the planner learn from a finished round, and give the views of its pictures."""

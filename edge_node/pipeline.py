@@ -215,7 +215,7 @@ class Pipeline:
     def _snapshot(self, work: Round, answers: Sequence[Answered]) -> TrackedFrame:
         """Take the snapshots of a round and let the planner learn from them."""
         time_ns = work.frames[-1].capture_time_ns
-        reported = self._perception.report(time_ns)
+        _, reported = self._perception.report(time_ns)
         views = self._perception.learn(answers, reported)
         return TrackedFrame(time_ns, reported, self._health(work.over), views, tuple(work.frames))
 

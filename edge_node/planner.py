@@ -128,6 +128,11 @@ class Planner:
         self._learned = 0
         self._tracked: frozenset[int] = frozenset()
         self._lost_round = -LOST_ROUNDS
+        self._detect_every = options.detect_every
+
+    def ease(self, detect_factor: int) -> None:
+        """From now on search whole frames so many times more rarely than the options say."""
+        self._detect_every = self._options.detect_every * detect_factor
 
     def plan(self, frames: Sequence[CameraFrame], people: Sequence[Expected]) -> list[list[Task]]:
         """Plan a round.
@@ -149,8 +154,8 @@ class Planner:
 
     def _plan_frame(self, frame: CameraFrame, people: Expected, everywhere: bool) -> list[Task]:
         options, state = self._options, self._cameras[frame.camera]
-        turn = frame.camera * options.detect_every // len(self._cameras)
-        due = (state.frames + turn) % options.detect_every == 0
+        turn = frame.camera * self._detect_every // len(self._cameras)
+        due = (state.frames + turn) % self._detect_every == 0
         resting = self._rest_every and (state.frames + frame.camera) % self._rest_every == 0
         state.frames += 1
         size = (frame.image.width_px, frame.image.height_px)

@@ -1,13 +1,15 @@
 """The track stream's gRPC service: translates between the wire and the hub.
 
 A stream is three coroutines: one sends, one hears acknowledgements, one looks now and then whether
-the client still does its part. The first that ends decides how the stream ends.
+the client still does its part. The first that ends decides how the stream ends. Beside them one
+task for all streams makes the heartbeats, each encoded once for all subscribers of its hub.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import structlog
 
-from edge_node.encoding import build_header
-from edge_node.subscription import Subscription, Wish
+from edge_node.description import StreamKind, Terms
+from edge_node.encoding import STREAM_KINDS, build_header
+from edge_node.subscription import MAX_LAG_S, Patience, Subscription, Wish
 from tipoff.errors import (
     DeadlineError,
     InternalError,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from edge_node.hub import Hub
 
     Context = grpc.aio.ServicerContext[object, bytes]
+    SentHook = Callable[[StreamKind, int, str, int], None]
 
 SERVICE = pb.DESCRIPTOR.services_by_name["TrackingService"].full_name
 """The service's full name."""
@@ -41,6 +45,10 @@ SUBSCRIBE_WITHIN_S = 5.0
 """How long a stream may be open without asking for anything."""
 ACKNOWLEDGE_WITHIN_S = 5.0
 """Longest silence of a client: it should acknowledge every second."""
+HEARTBEAT_EVERY_S = 1.0
+"""How often every stream is told how things stand."""
+LOOK_EVERY_S = 0.1
+"""How often it is looked whether a heartbeat is due, or what is said of the node has run out."""
 CHECK_EVERY_S = 0.25
 """How often a stream is checked for a client that stalls."""
 LAST_ACKNOWLEDGE_WITHIN_S = 5.0
@@ -65,38 +73,103 @@ class ServiceLimits:
     """Longest silence of a client."""
     last_acknowledge_within_s: float = LAST_ACKNOWLEDGE_WITHIN_S
     """How long the end of a session waits for the last acknowledgement."""
+    max_lag_s: float = MAX_LAG_S
+    """Longest time from sending to acknowledgement."""
+    heartbeat_every_s: float = HEARTBEAT_EVERY_S
+    """Longest time between two messages of the server."""
+
+    def terms(self) -> Terms:
+        """Say what of it the client must know."""
+        return Terms(
+            acknowledge_within_ns=int(self.acknowledge_within_s * 1e9),
+            max_lag_ns=int(self.max_lag_s * 1e9),
+            heartbeat_every_ns=int(self.heartbeat_every_s * 1e9),
+        )
 
 
 @dataclass(slots=True, eq=False)
 class _Stream:
     """One subscriber's stream."""
 
-    hub: Hub
+    outlet: _Outlet
     subscription: Subscription
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     heard_s: float = field(default_factory=time.monotonic)
     closed_by_client: bool = False
+    heartbeat: bytes = b""
+    """The one that is to be sent; a newer one takes its place, so that none pile up."""
+
+
+@dataclass(slots=True, eq=False)
+class _Outlet:
+    """A hub and those who follow it."""
+
+    hub: Hub
+    streams: set[_Stream] = field(default_factory=set)
+    changes: int = 0
+    """How often what is said of the node had changed when it was told last."""
+    beat_s: float = 0.0
+    """When it was told last."""
+    listener: Callable[[], None] | None = None
+
+    def wake(self) -> None:
+        """Have every stream look for what is new."""
+        changes = self.hub.look()
+        if changes != self.changes:
+            self.changes = changes
+            self.beat()
+        for stream in self.streams:
+            stream.wake.set()
+
+    def beat(self) -> None:
+        """Give every stream a heartbeat."""
+        self.beat_s = time.monotonic()
+        if not self.streams:
+            return
+        heartbeat = self.hub.heartbeat()
+        for stream in self.streams:
+            stream.heartbeat = heartbeat
+            stream.wake.set()
 
 
 class TrackingService:
-    """Serves hubs by their session. Lives in one asyncio loop; only hubs are touched by others."""
+    """Serves hubs by session and kind, in one asyncio loop; only hubs are touched by others."""
 
-    def __init__(self, hubs: Sequence[Hub], limits: ServiceLimits | None = None) -> None:
-        """Serve ``hubs``, whose sessions differ. Must be made inside the loop that serves."""
-        self._hubs = {hub.description.session: hub for hub in hubs}
-        self._limits = limits or ServiceLimits()
-        self._streams: set[_Stream] = set()
+    def __init__(
+        self,
+        hubs: Sequence[Hub],
+        limits: ServiceLimits | None = None,
+        on_sent: SentHook | None = None,
+    ) -> None:
+        """Serve ``hubs``, no two of one session and kind. Made inside the loop that serves.
+
+        Args:
+            hubs: What is served.
+            limits: Bounds.
+            on_sent: Told the kind, the newest sequence, the peer and when its sending began, in ns
+                UTC, whenever a stream has sent snapshots. Called in the loop; returns at once.
+        """
+        self._limits, self._on_sent = limits or ServiceLimits(), on_sent
+        self._outlets = {
+            (hub.description.session, hub.description.kind): _Outlet(hub) for hub in hubs
+        }
         self._calls = 0
         self._drain_by_s: float | None = None
         self._loop = asyncio.get_running_loop()
         self._log = structlog.get_logger(__name__)
-        for hub in self._hubs.values():
-            hub.add_listener(self._hub_changed)
+        for outlet in self._outlets.values():
+            outlet.listener = functools.partial(self._hub_changed, outlet)
+            outlet.hub.add_listener(outlet.listener)
+        self._beating = self._loop.create_task(self._beat())
 
-    def close(self) -> None:
-        """Listen to the hubs no more."""
-        for hub in self._hubs.values():
-            hub.remove_listener(self._hub_changed)
+    async def close(self) -> None:
+        """Listen to the hubs no more, and send no heartbeats."""
+        for outlet in self._outlets.values():
+            if outlet.listener is not None:
+                outlet.hub.remove_listener(outlet.listener)
+                outlet.listener = None
+        self._beating.cancel()
+        await asyncio.gather(self._beating, return_exceptions=True)
 
     @property
     def subscribers(self) -> int:
@@ -109,16 +182,25 @@ class TrackingService:
         Each is sent what there is before, as far as its client takes it within ``within_s``.
         """
         self._drain_by_s = time.monotonic() + within_s
-        self._wake_all()
+        for outlet in self._outlets.values():
+            outlet.wake()
 
-    def _hub_changed(self) -> None:
+    def _hub_changed(self, outlet: _Outlet) -> None:
         # Called by the thread that writes; where the loop has closed meanwhile nobody is to wake.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._wake_all)
+            self._loop.call_soon_threadsafe(outlet.wake)
 
-    def _wake_all(self) -> None:
-        for stream in self._streams:
-            stream.wake.set()
+    async def _beat(self) -> None:
+        every_s = self._limits.heartbeat_every_s
+        look_s = min(LOOK_EVERY_S, every_s / 4)
+        while True:
+            await asyncio.sleep(look_s)
+            for outlet in self._outlets.values():
+                if outlet.hub.look() != outlet.changes:
+                    outlet.wake()
+                # Early by a look: a heartbeat is never later than the header says.
+                if time.monotonic() - outlet.beat_s >= every_s - 2 * look_s:
+                    outlet.beat()
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return the handlers; responses are bytes already, and shared between streams."""
@@ -143,25 +225,29 @@ class TrackingService:
     ) -> pb.GetSessionResponse:
         """Describe a session."""
         try:
-            return pb.GetSessionResponse(header=self._header(self._find(request.session)))
+            return pb.GetSessionResponse(header=self._header(self._find(request.session).hub))
         except TipoffError as error:
             await _abort(context, error, None)
             raise
 
-    def _find(self, session: str) -> Hub:
-        if not session and len(self._hubs) == 1:
-            return next(iter(self._hubs.values()))
-        if session in self._hubs:
-            return self._hubs[session]
+    def _find(self, session: str, kind: StreamKind = StreamKind.LIVE) -> _Outlet:
+        sessions = {name for name, _ in self._outlets}
+        if not session and len(sessions) == 1:
+            (session,) = sessions
+        if (session, kind) in self._outlets:
+            return self._outlets[session, kind]
+        if session in sessions:
+            raise NotFoundError(
+                f"session {session!r} has no {kind} stream", session=session, kind=str(kind)
+            )
         raise NotFoundError(
             f"session {session[:MAX_ECHO]!r} is not served here; served: "
-            f"{', '.join(sorted(self._hubs))}",
+            f"{', '.join(sorted(sessions))}",
             session=session[:MAX_ECHO],
         )
 
     def _header(self, hub: Hub) -> pb.Header:
-        within_ns = int(self._limits.acknowledge_within_s * 1e9)
-        return build_header(hub.description, *hub.held_range(), within_ns)
+        return build_header(hub.description, *hub.held_range(), self._limits.terms())
 
     async def stream_tracks(self, _requests: object, context: Context) -> None:
         """Follow a session for one client until it or the session ends."""
@@ -179,7 +265,7 @@ class TrackingService:
         finally:
             self._calls -= 1
             if stream is not None:
-                self._streams.discard(stream)
+                stream.outlet.streams.discard(stream)
 
     async def _open(self, context: Context) -> _Stream:
         self._check_draining(asked_now=True)
@@ -191,12 +277,15 @@ class TrackingService:
                 max_subscribers=self._limits.max_subscribers,
             )
         request = await self._first_request(context)
-        hub = self._find(request.session)
+        outlet = self._find(request.session, _kind(request.kind))
         wish = Wish(request.from_sequence, request.from_epoch, request.max_rate_hz)
-        header = self._header(hub)
-        stream = _Stream(hub, Subscription(hub, wish))
-        self._streams.add(stream)
+        header = self._header(outlet.hub)
+        patience = Patience(max_lag_s=self._limits.max_lag_s)
+        stream = _Stream(outlet, Subscription(outlet.hub, wish, patience))
+        outlet.streams.add(stream)
         await context.write(pb.StreamTracksResponse(header=header).SerializeToString())
+        # Whoever resumes is sent what is past first, and must not take it for how things stand.
+        await context.write(outlet.hub.heartbeat())
         return stream
 
     def _check_draining(self, *, asked_now: bool) -> None:
@@ -232,19 +321,28 @@ class TrackingService:
             task.result()
 
     async def _send(self, stream: _Stream, context: Context) -> None:
-        subscription = stream.subscription
+        subscription, hub = stream.subscription, stream.outlet.hub
         while True:
             stream.wake.clear()
             # Asked before taking: what is written in between must not be missed.
-            ended = stream.hub.ended
+            ended = hub.ended
             messages = subscription.take()
+            began_ns = time.time_ns() if self._on_sent is not None else 0
             for message in messages:
                 await context.write(message)
-            if messages:
+            if messages and self._on_sent is not None:
+                kind = hub.description.kind
+                self._on_sent(kind, subscription.last_sent[1], context.peer(), began_ns)
+            heartbeat, stream.heartbeat = stream.heartbeat, b""
+            if heartbeat:
+                await context.write(heartbeat)
+            if not messages:
+                if subscription.caught_up and ended is not None:
+                    return await self._finish(stream, context, ended.message)
+                self._check_draining(asked_now=subscription.caught_up)
+            elif ended is not None or self._drain_by_s is not None:
                 continue
-            if subscription.caught_up and ended is not None:
-                return await self._finish(stream, context, ended.message)
-            self._check_draining(asked_now=subscription.caught_up)
+            # Whatever came while this was written has set it, so that it does not wait.
             await stream.wake.wait()
 
     async def _finish(self, stream: _Stream, context: Context, end: bytes) -> None:
@@ -271,7 +369,8 @@ class TrackingService:
             if not request.HasField("acknowledge"):
                 raise InvalidInputError("every message after the first must be an Acknowledge")
             stream.heard_s = time.monotonic()
-            stream.subscription.acknowledge(request.acknowledge.sequence)
+            said = request.acknowledge
+            stream.subscription.acknowledge(said.sequence, said.epoch)
             stream.wake.set()
 
     async def _guard(self, stream: _Stream) -> None:
@@ -284,8 +383,19 @@ class TrackingService:
         raise DeadlineError(
             f"no Acknowledge for {within_s:g} s: send one every second, also when nothing is new",
             reason="NOT_ACKNOWLEDGED",
-            acknowledged=stream.subscription.acknowledged,
+            acknowledged=stream.subscription.acknowledged[1],
         )
+
+
+def _kind(asked: int) -> StreamKind:
+    if asked == pb.STREAM_KIND_UNSPECIFIED:
+        return StreamKind.LIVE
+    for kind, number in STREAM_KINDS.items():
+        if number == asked:
+            return kind
+    raise InvalidInputError(
+        f"kind {asked} is none that this server knows: ask for live or smoothed"
+    )
 
 
 def _reason(error: TipoffError) -> str:
@@ -297,11 +407,13 @@ async def _abort(
 ) -> None:
     trailers = [("tipoff-reason", _reason(error))]
     if stream is not None and error.retryable:
-        description = stream.hub.description
+        description = stream.outlet.hub.description
+        epoch, sequence = stream.subscription.resume
         trailers += [
             ("tipoff-resume-session", description.session),
-            ("tipoff-resume-epoch", str(description.epoch)),
-            ("tipoff-resume-sequence", str(stream.subscription.resume_sequence)),
+            ("tipoff-resume-kind", pb.StreamKind.Name(STREAM_KINDS[description.kind])),
+            ("tipoff-resume-epoch", str(epoch)),
+            ("tipoff-resume-sequence", str(sequence)),
         ]
     code = grpc.StatusCode[error.status]
     await _bounded(lambda: context.abort(code, error.message, tuple(trailers)))

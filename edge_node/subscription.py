@@ -3,24 +3,33 @@
 What has been sent and not acknowledged is bounded: gRPC takes some 4 MB for a client that does not
 read before it makes anybody wait, and a stream behind that cannot even be ended. With the bound
 below it the client's own acknowledgements say when to wait, and the end reaches the wire at once.
+How far behind a client is, is the age of the oldest thing sent to it that it has not acknowledged.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_node.encoding import GapReason, encode_gap, encode_skipped
+from edge_node.encoding import encode_skipped
+from edge_node.gaps import opening_gaps
+from edge_node.ring import READ_AHEAD
 from tipoff.errors import InvalidInputError
 from tipoff.stream_errors import OverloadedError, SequenceOutOfRangeError
 
 if TYPE_CHECKING:
-    from edge_node.hub import Held, Hub
+    from collections.abc import Callable
+
+    from edge_node.hub import Hub
+    from edge_node.ring import Held
 
 MAX_UNACKNOWLEDGED_BYTES = 2 * 1024 * 1024
 """Most that is on the way to one subscriber; one snapshot is in any case. Below what gRPC takes
-for a client that does not read (4 MB measured), above a second of a game (0.6 MB)."""
+for a client that does not read (4 MB measured), above a second of a game (0.7 MB)."""
+MAX_LAG_S = 2.0
+"""Longest time from sending to acknowledgement."""
 MAX_RATE_HZ = 10_000.0
 """Highest rate that may be asked for; more is every snapshot anyway."""
 _NS = 1_000_000_000
@@ -73,35 +82,57 @@ class Decimator:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How much a subscriber may owe."""
+
+    max_unacknowledged_bytes: int = MAX_UNACKNOWLEDGED_BYTES
+    """Most that is on the way to it; one snapshot is in any case."""
+    max_lag_s: float = MAX_LAG_S
+    """Longest time from sending to acknowledgement."""
+    clock_s: Callable[[], float] = time.monotonic
+    """Gives now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A snapshot on its way."""
+
+    key: tuple[int, int]
+    """Epoch and sequence."""
+    size: int
+    """Bytes."""
+    sent_s: float
+    """When it was handed to the network."""
+
+
 class Subscription:
     """One subscriber's place. Not thread-safe: it lives in the server's loop."""
 
-    def __init__(
-        self, hub: Hub, wish: Wish, max_unacknowledged_bytes: int = MAX_UNACKNOWLEDGED_BYTES
-    ) -> None:
+    def __init__(self, hub: Hub, wish: Wish, patience: Patience | None = None) -> None:
         """Find the place to begin.
 
         Raises:
             SequenceOutOfRangeError: The first one wanted lies beyond the next to come.
         """
         self._hub = hub
-        self._max_bytes = max_unacknowledged_bytes
+        self._patience = patience or Patience()
+        self._clock_s = self._patience.clock_s
         self._decimator = Decimator(wish.max_rate_hz)
         self._pending: deque[Held] = deque()
-        self._unacknowledged: deque[tuple[int, int]] = deque()
+        self._unacknowledged: deque[_Sent] = deque()
         self._unacknowledged_bytes = 0
         self._skipped_from = 0
-        self._started = False
-        self._preamble: list[bytes] = []
-        self._next = self._find_start(wish)
-        self.acknowledged = 0
-        self.last_sent = 0
-        self._resume_from = wish.from_sequence
+        self._last: tuple[int, int] | None = None
+        self._wanted = self._find_start(wish)
+        self._next = hub.find(*self._wanted)
+        self.acknowledged = (0, 0)
+        self.last_sent = (0, 0)
 
-    def _find_start(self, wish: Wish) -> int:
+    def _find_start(self, wish: Wish) -> tuple[int, int]:
         epoch, newest = self._hub.description.epoch, self._hub.newest
         if not wish.from_sequence:
-            return max(newest, 1)
+            return epoch, max(newest, 1)
         asked = wish.from_epoch or epoch
         if asked > epoch or (asked == epoch and wish.from_sequence > newest + 1):
             raise SequenceOutOfRangeError(
@@ -114,11 +145,7 @@ class Subscription:
                 next_sequence=newest + 1,
                 epoch=epoch,
             )
-        if asked == epoch:
-            return wish.from_sequence
-        gap = encode_gap(asked, wish.from_sequence, 0, GapReason.EPOCH_OVER)
-        self._preamble.append(gap)
-        return 1
+        return asked, wish.from_sequence
 
     def take(self) -> list[bytes]:
         """Return the next messages to send, in order; empty where there is none or the way is full.
@@ -126,40 +153,48 @@ class Subscription:
         Raises:
             OverloadedError: The next snapshot is no longer held.
         """
-        messages, self._preamble = self._preamble, []
+        messages: list[bytes] = []
+        more = True
         while not self.full:
-            if not self._pending and not self._refill(messages):
-                break
+            if not self._pending:
+                # A read that gave less than it might has given all there is.
+                more = more and self._refill()
+                if not self._pending:
+                    break
             held = self._pending.popleft()
+            messages += self._gaps_before(held)
             if self._decimator.keep(held.time_ns):
                 messages.append(self._send(held))
             else:
                 self._skipped_from = self._skipped_from or held.sequence
+            self._last = held.key
         return messages
 
-    def _refill(self, messages: list[bytes]) -> bool:
-        batch = self._hub.read(self._next)
-        if not batch:
-            return False
-        first = batch[0].sequence
-        if first != self._next:
-            self._refuse_if_started()
-            epoch = self._hub.description.epoch
-            messages.append(encode_gap(epoch, self._next, first - 1, GapReason.EXPIRED))
-        self._started = True
+    def _refill(self) -> bool:
+        """Read on, and say whether there may be more."""
+        place, batch = self._hub.read_at(self._next)
+        if batch and place != self._next and self._last:
+            raise self._lost()
         self._pending.extend(batch)
-        self._next = batch[-1].sequence + 1
-        return True
+        self._next = place + len(batch) if batch else self._next
+        return len(batch) == READ_AHEAD
+
+    def _gaps_before(self, held: Held) -> list[bytes]:
+        if self._last is None:
+            return opening_gaps(self._wanted, held)
+        if held.restart is None:
+            return []
+        return [held.restart.message + self._take_skipped(self._last[1])]
 
     def _send(self, held: Held) -> bytes:
-        self._unacknowledged.append((held.sequence, len(held.message)))
+        self._unacknowledged.append(_Sent(held.key, len(held.message), self._clock_s()))
         self._unacknowledged_bytes += len(held.message)
-        self.last_sent = held.sequence
+        self.last_sent = held.key
         return held.message + self._take_skipped(held.sequence - 1)
 
     def finish(self, end: bytes) -> bytes:
         """Return the session's end with what was left out before it."""
-        return end + self._take_skipped(self._next - 1)
+        return end + self._take_skipped(self._last[1] if self._last else 0)
 
     def _take_skipped(self, last: int) -> bytes:
         if not self._skipped_from:
@@ -169,46 +204,71 @@ class Subscription:
         self._skipped_from = 0
         return skipped
 
-    def _refuse_if_started(self) -> None:
-        if self._started:
-            raise OverloadedError(
-                f"sequence {self._next} is no longer held, the oldest is {self._hub.oldest}: "
-                "acknowledge faster, or ask for a lower max_rate_hz",
-                reason="TOO_SLOW",
-                next_sequence=self._next,
-                oldest_sequence=self._hub.oldest,
-            )
+    def _lost(self) -> OverloadedError:
+        epoch, sequence = self._last or self._wanted
+        return OverloadedError(
+            f"what comes behind sequence {sequence} of epoch {epoch} is no longer held: "
+            "acknowledge faster, or ask for a lower max_rate_hz",
+            reason="TOO_SLOW",
+            epoch=epoch,
+            sequence=sequence,
+        )
 
     def check(self) -> None:
-        """Find out whether the place is still there, also while nothing can be sent.
+        """Find out whether the client still follows, also while nothing can be sent.
 
         Raises:
-            OverloadedError: The next snapshot is no longer held.
+            OverloadedError: It is too far behind, or the next snapshot is no longer held.
         """
-        if self._next < self._hub.oldest:
-            self._refuse_if_started()
+        if self._last and self._next < self._hub.oldest_place:
+            raise self._lost()
+        lag_s = self.lag_s
+        if lag_s > self._patience.max_lag_s:
+            raise OverloadedError(
+                f"what was sent {lag_s:.1f} s ago is not acknowledged, and "
+                f"{self._patience.max_lag_s:g} s are borne: resume where you are, read faster, or "
+                "ask for a lower max_rate_hz",
+                reason="TOO_FAR_BEHIND",
+                lag_s=round(lag_s, 3),
+            )
 
-    def acknowledge(self, sequence: int) -> None:
+    def acknowledge(self, sequence: int, epoch: int = 0) -> None:
         """Note how far the client has come; an older or repeated sequence changes nothing.
+
+        Args:
+            sequence: The newest one that it has used; 0: none yet.
+            epoch: Epoch of the sequence; 0: the present one, as the header says it.
 
         Raises:
             InvalidInputError: It has not been sent yet.
         """
-        if sequence > self.last_sent:
+        if not sequence:
+            return
+        key = epoch or self._hub.description.epoch, sequence
+        if key > self.last_sent:
             raise InvalidInputError(
-                f"sequence {sequence} was acknowledged, and the last one sent is "
-                f"{self.last_sent}: acknowledge what has been received in this stream",
+                f"sequence {sequence} of epoch {key[0]} was acknowledged, and the last one sent is "
+                f"{self.last_sent[1]} of epoch {self.last_sent[0]}: acknowledge what has been "
+                "received in this stream",
                 sequence=sequence,
+                epoch=key[0],
                 last_sent=self.last_sent,
             )
-        self.acknowledged = max(self.acknowledged, sequence)
-        while self._unacknowledged and self._unacknowledged[0][0] <= self.acknowledged:
-            self._unacknowledged_bytes -= self._unacknowledged.popleft()[1]
+        self.acknowledged = max(self.acknowledged, key)
+        while self._unacknowledged and self._unacknowledged[0].key <= self.acknowledged:
+            self._unacknowledged_bytes -= self._unacknowledged.popleft().size
+
+    @property
+    def lag_s(self) -> float:
+        """Age of the oldest thing sent that is not acknowledged; 0 where everything is."""
+        if not self._unacknowledged:
+            return 0.0
+        return self._clock_s() - self._unacknowledged[0].sent_s
 
     @property
     def full(self) -> bool:
         """Whether the client must acknowledge before it is sent more."""
-        return self._unacknowledged_bytes >= self._max_bytes
+        return self._unacknowledged_bytes >= self._patience.max_unacknowledged_bytes
 
     @property
     def caught_up(self) -> bool:
@@ -221,10 +281,8 @@ class Subscription:
         return not self._unacknowledged
 
     @property
-    def resume_sequence(self) -> int:
-        """First sequence that a resumed stream has to ask for."""
-        if self.acknowledged:
-            return self.acknowledged + 1
-        if self._unacknowledged:
-            return self._unacknowledged[0][0]
-        return self._resume_from or self._next
+    def resume(self) -> tuple[int, int]:
+        """Epoch and sequence of the first snapshot that a resumed stream has to ask for."""
+        if self.acknowledged > (0, 0):
+            return self.acknowledged[0], self.acknowledged[1] + 1
+        return self._wanted

@@ -11,36 +11,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tipoff import aio as aio
+    from tipoff import tables as tables
     from tipoff.client import Client as Client
     from tipoff.client import TrackStream as TrackStream
     from tipoff.errors import TipoffError as TipoffError
     from tipoff.follow import ClientOptions as ClientOptions
+    from tipoff.snapshot import Availability as Availability
     from tipoff.snapshot import Gap as Gap
     from tipoff.snapshot import Header as Header
+    from tipoff.snapshot import Heartbeat as Heartbeat
     from tipoff.snapshot import Snapshot as Snapshot
 
 _HOMES = {
+    "Availability": "tipoff.snapshot",
     "Client": "tipoff.client",
     "ClientOptions": "tipoff.follow",
     "Gap": "tipoff.snapshot",
     "Header": "tipoff.snapshot",
+    "Heartbeat": "tipoff.snapshot",
     "Snapshot": "tipoff.snapshot",
     "TipoffError": "tipoff.errors",
     "TrackStream": "tipoff.client",
 }
 
-_MODULES = ("aio",)
+_MODULES = ("aio", "tables")
 
 __all__ = [
+    "Availability",
     "Client",
     "ClientOptions",
     "Gap",
     "Header",
+    "Heartbeat",
     "Snapshot",
     "TipoffError",
     "TrackStream",
     "__version__",
     "aio",
+    "tables",
 ]
 
 

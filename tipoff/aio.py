@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING
 import grpc
 
 from tipoff.client import CHANNEL_OPTIONS
-from tipoff.follow import ACKNOWLEDGE_AT_ONCE, ClientOptions, Follower, Patience, no_answer
-from tipoff.snapshot import End, Header, Snapshot, read_header
+from tipoff.follow import (
+    ACKNOWLEDGE_AT_ONCE,
+    ClientOptions,
+    Follower,
+    Patience,
+    fallen_silent,
+    no_answer,
+)
+from tipoff.reading import read_header
+from tipoff.snapshot import Availability, End, Header, Heartbeat, Snapshot
 from tipoff.status import error_from
 from tipoff.v1 import tracking_pb2 as pb
 from tipoff.v1 import tracking_pb2_grpc
@@ -62,13 +70,14 @@ class AsyncClient:
         max_rate_hz: float | None = None,
         *,
         from_epoch: int = 0,
+        kind: str = "live",
     ) -> AsyncTrackStream:
         """Follow a session; see :meth:`tipoff.client.Client.stream_tracks`.
 
         Returns:
             A stream that opens when it is entered or iterated, with the errors named there.
         """
-        follower = Follower(session, from_sequence, max_rate_hz, from_epoch)
+        follower = Follower(session, from_sequence, max_rate_hz, from_epoch, kind)
         stream = AsyncTrackStream(self, self._stub, follower)
         self._streams.add(stream)
         return stream
@@ -128,6 +137,16 @@ class AsyncTrackStream:
         """How the session ended; None before."""
         return self._follower.end
 
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """The newest heartbeat; None before the first."""
+        return self._follower.heartbeat
+
+    @property
+    def availability(self) -> Availability | None:
+        """Whether officials may rely on the stream now; see `tipoff.client.TrackStream`."""
+        return self._follower.availability
+
     async def open(self) -> Header:
         """Connect and wait for the header, trying again as long as the options allow."""
         while self._connection is None and not self._closed:
@@ -151,6 +170,7 @@ class AsyncTrackStream:
         if response is None:
             raise TimeoutError
         self._follower.receive(response)
+        connection.opened = True
         patience.opened()
         self.outage = None
 
@@ -160,6 +180,8 @@ class AsyncTrackStream:
         await connection.close()
         if isinstance(error, grpc.aio.AioRpcError):
             return _translate(self._client.address, error)
+        if connection.opened:
+            return fallen_silent(self._client.address, self._follower.silence_s or 0.0)
         return no_answer(self._client.address, connection.within_s)
 
     async def _pause(self, error: TipoffError) -> None:
@@ -176,24 +198,37 @@ class AsyncTrackStream:
         return self
 
     async def __anext__(self) -> Snapshot:
+        while (event := await self._advance()) is not None:
+            if isinstance(event, Snapshot):
+                return event
+        raise StopAsyncIteration
+
+    async def events(self) -> AsyncIterator[Snapshot | Heartbeat]:
+        """Iterate over snapshots and heartbeats; see `tipoff.client.TrackStream.events`."""
+        while (event := await self._advance()) is not None:
+            yield event
+
+    async def _advance(self) -> Snapshot | Heartbeat | None:
+        """Return the next snapshot or heartbeat; None at the end."""
         self._use()
         if self._connection is None:
             await self.open()
         while not self._closed:
             try:
-                snapshot = await self._receive()
-            except grpc.aio.AioRpcError as error:
+                event = await self._receive()
+            except (grpc.aio.AioRpcError, TimeoutError) as error:
                 await self._resume(error)
                 continue
             except BaseException:
                 await self.close()
                 raise
-            if snapshot is not None:
+            if isinstance(event, Snapshot):
                 assert self._patience is not None
                 self._patience.progressed()
-                self._given = snapshot
-                return snapshot
-        raise StopAsyncIteration
+                self._given = event
+            if event is not None:
+                return event
+        return None
 
     def _use(self) -> None:
         # The caller comes back for the next one, so it has done with the one before.
@@ -203,18 +238,19 @@ class AsyncTrackStream:
             if self._connection is not None:
                 self._connection.used_one()
 
-    async def _receive(self) -> Snapshot | None:
+    async def _receive(self) -> Snapshot | Heartbeat | None:
         assert self._connection is not None
-        response = await self._connection.receive()
+        async with asyncio.timeout(self._follower.silence_s):
+            response = await self._connection.receive()
         if response is None:
             await self.close()
             return None
-        snapshot = self._follower.receive(response)
+        event = self._follower.receive(response)
         if self._follower.end is not None:
             self._connection.acknowledge_now()
-        return snapshot
+        return event
 
-    async def _resume(self, error: grpc.aio.AioRpcError) -> None:
+    async def _resume(self, error: grpc.aio.AioRpcError | TimeoutError) -> None:
         translated = await self._hang_up(error)
         if self._closed or self._follower.end is not None:
             # It was closed meanwhile, or everything had come before the connection broke.
@@ -259,6 +295,7 @@ class _Connection:
         self._wake = asyncio.Event()
         self._used = 0
         self.within_s = 0.0
+        self.opened = False
         self._call: Call = stub.StreamTracks()
         self._task = asyncio.create_task(self._acknowledge())
 

@@ -4,20 +4,34 @@
         for snapshot in client.stream_tracks(from_sequence=1):
             print(snapshot.time_ns, snapshot.ids, snapshot.joints_m)
 
-A stream acknowledges by itself, and resumes by itself when its connection breaks: what has been
-given is not given again, and what cannot be had any more stands in ``gap_before``.
+A stream acknowledges by itself, and resumes by itself when its connection breaks or falls silent,
+over restarts of the server too: what has been given is not given again, and what cannot be had any
+more stands in ``gap_before``. Officials look at ``stream.availability``, or follow the heartbeats
+between the snapshots as well:
+
+    for event in stream.events():
+        if not stream.availability.available: ...
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import grpc
 
-from tipoff.follow import ACKNOWLEDGE_AT_ONCE, ClientOptions, Follower, Patience, no_answer
-from tipoff.snapshot import End, Header, Snapshot, read_header
+from tipoff.follow import (
+    ACKNOWLEDGE_AT_ONCE,
+    ClientOptions,
+    Follower,
+    Patience,
+    fallen_silent,
+    no_answer,
+)
+from tipoff.reading import read_header
+from tipoff.snapshot import Availability, End, Header, Heartbeat, Snapshot
 from tipoff.status import error_from
 from tipoff.v1 import tracking_pb2 as pb
 from tipoff.v1 import tracking_pb2_grpc
@@ -35,8 +49,9 @@ CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),
-    # A dead network is found within 15 s, also where no message is due.
-    ("grpc.keepalive_time_ms", 10_000),
+    # A stream that falls silent is left by its own rule; the dead connection below it goes within
+    # 7 s, so that the next try has a new one.
+    ("grpc.keepalive_time_ms", 2_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.use_local_subchannel_pool", 1),
 )
@@ -78,6 +93,7 @@ class Client:
         max_rate_hz: float | None = None,
         *,
         from_epoch: int = 0,
+        kind: str = "live",
     ) -> TrackStream:
         """Follow a session.
 
@@ -85,17 +101,19 @@ class Client:
             session: Session to follow; None: the only one there.
             from_sequence: First snapshot wanted; 0: the newest, and on from there.
             max_rate_hz: Highest rate wanted, per second of ``time_ns``; None: every snapshot.
-            from_epoch: Epoch of ``from_sequence``; 0: the present one.
+            from_epoch: Epoch of ``from_sequence``; 0: the present one. What is held of an older one
+                comes first, then the epochs behind it.
+            kind: ``live``, or ``smoothed``: the same times later and more accurate.
 
         Returns:
             An open stream, whose header has come.
 
         Raises:
-            NotFoundError: No such session there.
+            NotFoundError: No such session there, or it has no stream of that kind.
             SequenceOutOfRangeError: The sequence lies beyond the next one to come.
             UnavailableError: No answer within ``connect_timeout_s``.
         """
-        follower = Follower(session, from_sequence, max_rate_hz, from_epoch)
+        follower = Follower(session, from_sequence, max_rate_hz, from_epoch, kind)
         stream = TrackStream(self, self._stub, follower)
         with self._lock:
             self._streams.add(stream)
@@ -161,6 +179,20 @@ class TrackStream:
         """How the session ended; None before."""
         return self._follower.end
 
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """The newest heartbeat; None before the first."""
+        return self._follower.heartbeat
+
+    @property
+    def availability(self) -> Availability | None:
+        """Whether officials may rely on the stream now; None where nobody decides it.
+
+        By what the server said last, made worse by the time since, so that it is right also while
+        the connection is broken. Any thread may ask.
+        """
+        return self._follower.availability
+
     def open(self) -> None:
         """Connect and wait for the header, trying again as long as the options allow."""
         while not self._closed.is_set():
@@ -185,6 +217,8 @@ class TrackStream:
         connection.close()
         if connection.timed_out:
             return no_answer(self._client.address, connection.within_s)
+        if connection.silent_s:
+            return fallen_silent(self._client.address, connection.silent_s)
         return _translate(self._client.address, error)
 
     def _pause(self, error: TipoffError) -> None:
@@ -197,21 +231,38 @@ class TrackStream:
         return self
 
     def __next__(self) -> Snapshot:
+        while (event := self._advance()) is not None:
+            if isinstance(event, Snapshot):
+                return event
+        raise StopIteration
+
+    def events(self) -> Iterator[Snapshot | Heartbeat]:
+        """Iterate over snapshots and heartbeats, as they come.
+
+        A heartbeat comes at least every ``header.heartbeat_every_s``, and at once when the
+        availability changes while no snapshot comes.
+        """
+        while (event := self._advance()) is not None:
+            yield event
+
+    def _advance(self) -> Snapshot | Heartbeat | None:
+        """Return the next snapshot or heartbeat; None at the end."""
         self._use()
         while not self._closed.is_set():
             try:
-                snapshot = self._receive()
+                event = self._receive()
             except grpc.RpcError as error:
                 self._resume(error)
                 continue
             except BaseException:
                 self.close()
                 raise
-            if snapshot is not None:
+            if isinstance(event, Snapshot):
                 self._patience.progressed()
-                self._given = snapshot
-                return snapshot
-        raise StopIteration
+                self._given = event
+            if event is not None:
+                return event
+        return None
 
     def _use(self) -> None:
         # The caller comes back for the next one, so it has done with the one before.
@@ -221,17 +272,17 @@ class TrackStream:
             if self._connection is not None:
                 self._connection.used_one()
 
-    def _receive(self) -> Snapshot | None:
+    def _receive(self) -> Snapshot | Heartbeat | None:
         assert self._connection is not None
         try:
-            response = next(self._connection.responses)
+            response = self._connection.receive()
         except StopIteration:
             self.close()
             return None
-        snapshot = self._follower.receive(response)
+        event = self._follower.receive(response)
         if self._follower.end is not None:
             self._connection.acknowledge_now()
-        return snapshot
+        return event
 
     def _resume(self, error: grpc.RpcError) -> None:
         translated = self._hang_up(error)
@@ -289,8 +340,10 @@ class _Connection:
         self._wake = threading.Event()
         self._closed = False
         self._used = 0
+        self._waiting_since_s: float | None = None
         self.timed_out = False
         self.within_s = 0.0
+        self.silent_s = 0.0
         self.responses: _Call = stub.StreamTracks(self._requests())
 
     def _requests(self) -> Iterator[pb.StreamTracksRequest]:
@@ -298,8 +351,24 @@ class _Connection:
         while not self._closed:
             self._wake.wait(self._every_s)
             self._wake.clear()
+            self._check_silence()
             if not self._closed:
                 yield self._follower.acknowledge()
+
+    def _check_silence(self) -> None:
+        """Cancel the call where the caller waits and nothing has come for too long."""
+        since_s, limit_s = self._waiting_since_s, self._follower.silence_s
+        if since_s is not None and limit_s is not None and time.monotonic() - since_s > limit_s:
+            self.silent_s = limit_s
+            self.responses.cancel()
+
+    def receive(self) -> pb.StreamTracksResponse:
+        """Return the next message; StopIteration at the stream's proper end."""
+        self._waiting_since_s = time.monotonic()
+        try:
+            return next(self.responses)
+        finally:
+            self._waiting_since_s = None
 
     @contextlib.contextmanager
     def opening_within(self, within_s: float) -> Iterator[None]:

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tipoff.errors import DeadlineError, InternalError, InvalidInputError, TipoffError
-from tipoff.snapshot import (
-    End,
-    Gap,
-    Header,
-    Snapshot,
+from tipoff.reading import (
     read_end,
     read_gap,
     read_header,
+    read_heartbeat,
     read_skipped,
     read_snapshot,
 )
+from tipoff.snapshot import Availability, End, Gap, Header, Heartbeat, Snapshot
 from tipoff.stream_errors import SessionFailedError
 from tipoff.v1 import tracking_pb2 as pb
 
@@ -33,6 +31,10 @@ STEADY_AFTER_S = 5.0
 """A connection that held so long was a good one: an outage after it is a new one."""
 ACKNOWLEDGE_AT_ONCE = 64
 """Snapshots after which an acknowledgement does not wait for its time."""
+SILENT_BEATS = 3
+"""Heartbeats that may be missing before a connection counts as dead."""
+KINDS = {"live": pb.STREAM_KIND_LIVE, "smoothed": pb.STREAM_KIND_SMOOTHED}
+"""The streams of a session, by what a caller calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,44 @@ class Patience:
         return min(pause, self._options.backoff_max_s, self.left_s) * (0.5 + self._jitter() / 2)
 
 
+class Standing:
+    """Whether officials may rely on a stream now, by what was said last and how long ago that was.
+
+    A message that comes late says how things stood when it was made, so the one that was made last
+    counts, not the one that came last. Where nothing comes any more, its age runs out by the rules
+    of the header: nobody needs a live server to stop relying on it.
+    """
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """Know nothing yet."""
+        self._clock_s = clock_s
+        self._said: Availability | None = None
+        self._sent_ns = -1
+        self._heard_s = 0.0
+
+    def hear(self, message: Snapshot | Heartbeat) -> None:
+        """Take in what a message says."""
+        if message.sent_ns >= self._sent_ns:
+            self._said, self._sent_ns = message.availability, message.sent_ns
+            self._heard_s = self._clock_s()
+
+    def now(self, header: Header | None) -> Availability | None:
+        """Say how it stands now; None where nobody decides it."""
+        rules = header.availability_rules if header else None
+        if self._said is None or rules is None or self._said.state == "off":
+            return self._said
+        silent_s = self._clock_s() - self._heard_s
+        age_s = (self._said.snapshot_age_s or 0.0) + silent_s
+        older = replace(self._said, snapshot_age_s=age_s)
+        if age_s > rules.off_after_s:
+            detail = f"nothing was heard for {silent_s:.1f} s"
+            return replace(older, state="off", failed=(), detail=detail)
+        if age_s > rules.max_snapshot_age_s and "age" not in older.failed:
+            detail = f"nothing was heard for {silent_s * 1e3:.0f} ms"
+            return replace(older, state="degraded", failed=(*older.failed, "age"), detail=detail)
+        return older
+
+
 class Follower:
     """What has been received, so that the next connection goes on right behind it."""
 
@@ -119,11 +159,12 @@ class Follower:
         from_sequence: int = 0,
         max_rate_hz: float | None = None,
         from_epoch: int = 0,
+        kind: str = "live",
     ) -> None:
         """Ask for a session.
 
         Raises:
-            InvalidInputError: A number is negative, or the rate is not positive.
+            InvalidInputError: A number is negative, the rate is not positive, or the kind is none.
         """
         if from_sequence < 0 or from_epoch < 0:
             raise InvalidInputError(
@@ -134,15 +175,31 @@ class Follower:
             raise InvalidInputError(
                 f"max_rate_hz is {max_rate_hz}: it must be positive, or None for every snapshot"
             )
+        if kind not in KINDS:
+            raise InvalidInputError(f"kind is {kind!r}: a stream is one of {', '.join(KINDS)}")
         self._session = session or ""
         self._max_rate_hz = max_rate_hz or 0.0
+        self._kind = KINDS[kind]
         self._next = from_sequence
         self._epoch = from_epoch
         self._gaps: list[Gap] = []
+        self._standing = Standing()
         self.header: Header | None = None
+        self.heartbeat: Heartbeat | None = None
         self.end: End | None = None
-        self._given = 0
+        self._given = (0, 0)
         self._opening = True
+
+    @property
+    def availability(self) -> Availability | None:
+        """Whether officials may rely on the stream now; None where nobody decides it."""
+        return self._standing.now(self.header)
+
+    @property
+    def silence_s(self) -> float | None:
+        """How long a connection may be silent; None where the server does not say."""
+        every_s = self.header.heartbeat_every_s if self.header else 0.0
+        return SILENT_BEATS * every_s if every_s > 0 else None
 
     def subscribe(self) -> pb.StreamTracksRequest:
         """Return the first message of the next connection."""
@@ -153,15 +210,18 @@ class Follower:
                 from_sequence=self._next,
                 from_epoch=self._epoch if self._next else 0,
                 max_rate_hz=self._max_rate_hz,
+                kind=self._kind,
             )
         )
 
     def acknowledge(self) -> pb.StreamTracksRequest:
         """Return a message that says how far we are in the present connection."""
-        return pb.StreamTracksRequest(acknowledge=pb.Acknowledge(sequence=self._given))
+        epoch, sequence = self._given
+        acknowledge = pb.Acknowledge(sequence=sequence, epoch=epoch)
+        return pb.StreamTracksRequest(acknowledge=acknowledge)
 
-    def receive(self, response: pb.StreamTracksResponse) -> Snapshot | None:
-        """Take a message; return a snapshot if it brought a new one.
+    def receive(self, response: pb.StreamTracksResponse) -> Snapshot | Heartbeat | None:
+        """Take a message; return it if it is a new snapshot or a heartbeat.
 
         Raises:
             InternalError: The server breaks the contract.
@@ -175,7 +235,11 @@ class Follower:
         elif kind == "snapshot":
             return self._take(response)
         elif kind == "gap":
-            self._gaps.append(read_gap(response.gap))
+            self._gaps.append(read_gap(response.gap, read_skipped(response)))
+        elif kind == "heartbeat":
+            self.heartbeat = read_heartbeat(response.heartbeat)
+            self._standing.hear(self.heartbeat)
+            return self.heartbeat
         elif kind == "end":
             self._finish(response)
         # Anything else came with a later version of the contract.
@@ -183,7 +247,7 @@ class Follower:
 
     def _open(self, header: Header) -> None:
         self._opening = False
-        self._given = 0
+        self._given = (0, 0)
         self.header = header
         # From now on it is this session, from this place on, whoever answers next.
         self._session = header.session
@@ -201,12 +265,13 @@ class Follower:
         skipped = read_skipped(response)
         snapshot = read_snapshot(message, joints, skipped, tuple(self._gaps))
         self._gaps.clear()
+        self._standing.hear(snapshot)
         self._epoch, self._next = snapshot.epoch, snapshot.sequence + 1
         return snapshot
 
     def used(self, snapshot: Snapshot) -> None:
         """Note that a snapshot has been used: only then it is acknowledged."""
-        self._given = snapshot.sequence
+        self._given = snapshot.key
 
     def _finish(self, response: pb.StreamTracksResponse) -> None:
         self.end = read_end(response.end, read_skipped(response), tuple(self._gaps))
@@ -217,6 +282,15 @@ class Follower:
                 session=self._session,
                 last_sequence=self.end.last_sequence,
             )
+
+
+def fallen_silent(address: str, silence_s: float) -> DeadlineError:
+    """Return the error for a connection on which nothing comes any more, heartbeats neither."""
+    return DeadlineError(
+        f"{address}: nothing was heard for {silence_s:g} s, and a heartbeat is due every "
+        f"{silence_s / SILENT_BEATS:g} s",
+        address=address,
+    )
 
 
 def no_answer(address: str, within_s: float) -> DeadlineError:

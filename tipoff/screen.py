@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tipoff.client import TrackStream
-    from tipoff.snapshot import CameraHealth, Header, Snapshot
+    from tipoff.snapshot import Availability, CameraHealth, Degradation, Header, Snapshot
     from tipoff.viewing import Latency, TrackLine
 
-_STATE_STYLES = {"live": "green", "ended": "dim", "waiting": "yellow", "failed": "bold red"}
+_STATE_STYLES = {"live": "green", "ended": "dim", "waiting": "yellow"}
+"""Of cameras; every other state says that something is wrong."""
+_AVAILABILITY_STYLES = {"available": "bold green", "degraded": "bold yellow", "off": "bold red"}
 
 
 def header_lines(header: Header) -> Text:
@@ -34,9 +36,9 @@ def status_line(
     snapshot: Snapshot | None,
     late: Latency | None,
     rate_hz: float,
-    counts: tuple[int, int],
+    counts: tuple[int, int, int],
 ) -> Text:
-    """Say how the stream does; ``counts`` are the snapshots that came and those that could not."""
+    """Say how the stream does; ``counts``: snapshots that came, those that could not, restarts."""
     text = Text()
     if snapshot is not None and late is not None:
         text.append(f"sequence {snapshot.sequence}  ")
@@ -47,11 +49,41 @@ def status_line(
         text.append(f"  {counts[1]} missing", "yellow" if counts[1] else "dim")
     else:
         text.append("waiting for the first snapshot", "yellow")
+    if counts[2]:
+        text.append(f"  {counts[2]} restarts", "yellow")
     if stream.reconnects:
         text.append(f"  {stream.reconnects} reconnects", "yellow")
     if stream.outage is not None:
         text.append(f"\nresuming: {stream.outage}", "bold yellow")
     return text
+
+
+def availability_lines(
+    availability: Availability | None, degradations: Sequence[Degradation]
+) -> list[Text]:
+    """Say whether officials may rely on it, why not, and what the node does less well."""
+    lines = []
+    if availability is not None:
+        text = Text("officials ")
+        text.append(availability.state, _AVAILABILITY_STYLES.get(availability.state, "bold"))
+        text.append(f"  {_values(availability)}", "dim")
+        if availability.detail:
+            text.append(f"  {availability.detail}")
+        lines.append(text)
+    lines += [Text(f"{one.kind.replace('_', ' ')}: {one.detail}", "yellow") for one in degradations]
+    return lines
+
+
+def _values(availability: Availability) -> str:
+    """Name the values that decided."""
+    said = []
+    if availability.least_views is not None:
+        said.append(f"views {availability.least_views}")
+    if availability.std_p95_m is not None:
+        said.append(f"± {availability.std_p95_m * 1e3:.0f} mm")
+    if availability.snapshot_age_s is not None:
+        said.append(f"{availability.snapshot_age_s * 1e3:.0f} ms old")
+    return "  ".join(said)
 
 
 def track_table(lines: Sequence[TrackLine]) -> Table:
@@ -80,7 +112,7 @@ def camera_table(cameras: Sequence[CameraHealth]) -> Table:
     for column in ("camera", "state", "frames", "dropped", ""):
         table.add_column(column, justify="right" if column in {"frames", "dropped"} else "left")
     for camera in cameras:
-        state = Text(camera.state, _STATE_STYLES.get(camera.state, ""))
+        state = Text(camera.state, _STATE_STYLES.get(camera.state, "bold red"))
         dropped = Text(str(camera.dropped_frames), "yellow" if camera.dropped_frames else "dim")
         table.add_row(camera.name, state, str(camera.frames), dropped, camera.detail)
     return table

@@ -1,5 +1,8 @@
 """What a subscriber is given: snapshots and what surrounds them, as frozen dataclasses.
 
+:mod:`tipoff.reading` makes them from the messages of :mod:`tipoff.v1`, and :mod:`tipoff.tables`
+turns them into tables.
+
 World frame, metres, nanoseconds; T tracks, J joints; what is not known is NaN. Arrays cannot be
 written to, so that a snapshot may be shared.
 """
@@ -7,20 +10,13 @@ written to, so that a snapshot may be shared.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-
-from tipoff.errors import InternalError
-from tipoff.v1 import tracking_pb2 as pb
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
     from numpy.typing import NDArray
-
-_FULL_FROM_TRIANGLE = (0, 1, 2, 1, 3, 4, 2, 4, 5)
-"""Which of xx, xy, xz, yy, yz, zz stands at each place of a flattened 3 x 3 matrix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +73,106 @@ class Header:
     """Newest sequence held when the stream opened; 0 where none was."""
     acknowledge_within_s: float
     """Longest silence of a client that the server bears."""
+    max_lag_s: float = 0.0
+    """Longest time from sending to acknowledgement that the server bears; 0: it does not say."""
+    heartbeat_every_s: float = 0.0
+    """Longest time between two messages of the server; 0: it does not say."""
+    kind: str = "live"
+    """Which of the session's streams: ``live`` or ``smoothed``."""
+    lag_s: float = 0.0
+    """How much later than its time a smoothed snapshot rests on observations; 0 live."""
+    availability_rules: AvailabilityRules | None = None
+    """What the availability is decided by; None where nobody decides it."""
+    journal_public_key: bytes = b""
+    """Ed25519 key that the journal's heads are signed with; empty without a journal."""
+    node: str = ""
+    """Name of the node that serves."""
+    replay: bool = False
+    """Whether this is a past game, served again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityRules:
+    """What the availability for officials is decided by."""
+
+    window_s: float
+    """Time that everything is looked at over."""
+    min_views: int
+    """Fewest cameras that must see every person on court."""
+    max_std_m: float
+    """Highest 95th percentile of people's largest joint standard deviation."""
+    max_snapshot_age_s: float
+    """Highest age of a snapshot when it is sent."""
+    off_after_s: float
+    """Off after so long without a snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether officials may rely on a stream, and the values that decided."""
+
+    state: str
+    """``available``, ``degraded``, ``off``, or ``unspecified``, which is not available."""
+    failed: tuple[str, ...] = ()
+    """Rules that failed: ``views``, ``std``, ``age``, ``cameras``, ``unspecified``."""
+    least_views: int | None = None
+    """Fewest cameras behind a person over the window; None: there was nobody."""
+    std_p95_m: float | None = None
+    """95th percentile of people's largest joint standard deviation; None: there was nobody."""
+    snapshot_age_s: float | None = None
+    """Age of the newest snapshot; None: there is none."""
+    unexplained_cameras: tuple[str, ...] = ()
+    """Cameras that fail without an explanation."""
+    detail: str = ""
+    """Why, in words."""
+
+    @property
+    def available(self) -> bool:
+        """Whether officials may rely on it."""
+        return self.state == "available"
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """Something that the node does less well than it should."""
+
+    kind: str
+    """``fewer_detections``, ``fewer_poses``, ``lower_rate``, ``journal_slow``,
+    ``journal_failed``, or ``unspecified``."""
+    detail: str
+    """Why and by how much, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalHead:
+    """A point of the server's journal, signed."""
+
+    record: int
+    """Number of the newest record, from 1."""
+    hash: bytes
+    """Its hash, 32 bytes."""
+    signed_ns: int
+    """When it was signed, in ns UTC."""
+    signature: bytes
+    """Ed25519 signature, 64 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The server is there, and this is how things stand."""
+
+    epoch: int
+    """Epoch of the writer."""
+    newest_sequence: int
+    """Newest sequence of the stream in it; 0: none yet."""
+    sent_ns: int
+    """When it was sent, in ns UTC."""
+    availability: Availability | None
+    """For officials; None where nobody decides it."""
+    degradations: tuple[Degradation, ...]
+    """What the node does less well than it should."""
+    journal_head: JournalHead | None
+    """Newest signed head of the journal; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +182,8 @@ class CameraHealth:
     name: str
     """Its name in the rig."""
     state: str
-    """``waiting``, ``live``, ``ended``, ``failed``, or ``unspecified``."""
+    """``waiting``, ``live``, ``ended``, ``failed``, ``frozen``, ``black``, ``duplicated``,
+    ``disconnected``, ``late``, ``swapped``, ``moved``, ``blind``, or ``unspecified``."""
     frames: int
     """Frames taken from it so far."""
     dropped_frames: int
@@ -95,6 +192,12 @@ class CameraHealth:
     """Capture time of its newest frame; None where it has given none."""
     detail: str
     """What is wrong, in words; empty where nothing is."""
+    clock: str = "unspecified"
+    """What its capture times rest on: ``sender``, ``arrival``, ``recording``."""
+    clock_jitter_ns: int = 0
+    """Standard deviation of its capture times around an even beat; 0: not known."""
+    left_out: bool = False
+    """Whether its frames are left out of the tracking now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +207,27 @@ class Gap:
     epoch: int
     """Epoch in which the sequences count."""
     first: int
-    """First sequence that is missing."""
+    """First sequence that is missing; 0 where none is."""
     last: int | None
-    """Last sequence that is missing; None where it is not known where the epoch ended."""
+    """Last sequence that is missing; None where it is not known, or none is."""
     reason: str
-    """``expired``: no longer held; ``epoch_over``: of an earlier epoch; or ``unspecified``."""
+    """``expired``: no longer held; ``epoch_over``: of an earlier epoch; ``restarted``: for a time
+    there were no frames, and no sequence is missing; or ``unspecified``."""
+    from_time_ns: int | None = None
+    """Time of the last snapshot before it; None where it is not known."""
+    to_time_ns: int | None = None
+    """Time of the first snapshot behind it; None where it is not known."""
+    next_epoch: int = 0
+    """Epoch that goes on behind it; 0: the same."""
+    skipped: tuple[int, int] | None = None
+    """First and last sequence left out before it because of ``max_rate_hz``."""
+
+    @property
+    def missing(self) -> int | None:
+        """How many snapshots are missing; None where it is not known."""
+        if self.reason == "restarted":
+            return 0
+        return None if self.last is None else self.last - self.first + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +258,33 @@ class Snapshot:
     """First and last sequence left out before it because of ``max_rate_hz``."""
     gap_before: tuple[Gap, ...] = ()
     """What cannot be had between the snapshot before and this one."""
+    availability: Availability | None = None
+    """Whether officials may rely on it; None where nobody decides it."""
+    degradations: tuple[Degradation, ...] = ()
+    """What the node does less well than it should at this time."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Epoch and sequence: the snapshot's place in its stream's order."""
+        return self.epoch, self.sequence
+
+    def to_numpy(self) -> NDArray[np.void]:
+        """Return a structured array, a row for each track and joint; see `tipoff.tables`."""
+        from tipoff.tables import to_numpy
+
+        return to_numpy([self])
+
+    def to_arrow(self, skeleton: Skeleton | None = None) -> pa.Table:
+        """Return an Arrow table, a row for each track and joint; see `tipoff.tables`."""
+        from tipoff.tables import to_arrow
+
+        return to_arrow([self], skeleton)
+
+    def to_pandas(self, skeleton: Skeleton | None = None) -> pd.DataFrame:
+        """Return a data frame, a row for each track and joint; see `tipoff.tables`."""
+        from tipoff.tables import to_pandas
+
+        return to_pandas([self], skeleton)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,128 +303,3 @@ class End:
     """First and last sequence left out before it because of ``max_rate_hz``."""
     gap_before: tuple[Gap, ...] = ()
     """What cannot be had between the last snapshot given and the end."""
-
-
-def _word(enum: Any, value: int, prefix: str) -> str:
-    """Name an enum's value; one that came with a later version is unspecified."""
-    name: str = enum.Name(value) if value in enum.values() else f"{prefix}UNSPECIFIED"
-    return name.removeprefix(prefix).lower()
-
-
-def read_header(message: pb.Header) -> Header:
-    """Turn the wire's header into ours."""
-    skeleton = message.skeleton
-    return Header(
-        session=message.session,
-        epoch=message.epoch,
-        skeleton=Skeleton(
-            skeleton.name,
-            tuple(skeleton.joints),
-            tuple((edge.from_joint, edge.to_joint) for edge in skeleton.edges),
-        ),
-        length_unit=message.conventions.length_unit,
-        world_frame=message.conventions.world_frame,
-        time_base=_word(pb.TimeBase, message.conventions.time_base, "TIME_BASE_"),
-        rig_digest=message.rig_digest,
-        cameras=tuple(message.cameras),
-        models=tuple(Model(model.name, model.digest) for model in message.models),
-        build=message.build,
-        nominal_rate_hz=message.nominal_rate_hz,
-        oldest_sequence=message.oldest_sequence,
-        newest_sequence=message.newest_sequence,
-        acknowledge_within_s=message.acknowledge_within_ns / 1e9,
-    )
-
-
-def read_snapshot(
-    message: pb.Snapshot,
-    joint_count: int,
-    skipped: tuple[int, int] | None = None,
-    gap_before: tuple[Gap, ...] = (),
-) -> Snapshot:
-    """Turn the wire's snapshot into ours.
-
-    Args:
-        message: As it came.
-        joint_count: J, from the header's skeleton.
-        skipped: What was left out before it.
-        gap_before: What cannot be had before it.
-
-    Raises:
-        InternalError: Its arrays do not fit together.
-    """
-    tracks = len(message.track_ids)
-    cells = (tracks, joint_count)
-    triangles = _array(message.covariance_m2, np.float64, (tracks, joint_count, 6))
-    return Snapshot(
-        epoch=message.epoch,
-        sequence=message.sequence,
-        time_ns=message.time_ns,
-        sent_ns=message.sent_ns,
-        ids=_array(message.track_ids, np.int64, (tracks,)),
-        joints_m=_array(message.joints_m, np.float64, (*cells, 3)),
-        covariance_m2=_full(triangles),
-        confidence=_array(message.confidence, np.float32, cells),
-        views=_array(message.views, np.int32, cells),
-        cameras=tuple(_read_camera(camera) for camera in message.cameras),
-        skipped=skipped,
-        gap_before=gap_before,
-    )
-
-
-def _array(values: Collection[float], dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    if len(values) != int(np.prod(shape)):
-        raise InternalError(
-            f"a snapshot holds {len(values)} numbers where {shape} were due: client and server do "
-            "not fit together; report it with both versions"
-        )
-    array = np.fromiter(values, dtype, len(values)).reshape(shape)
-    array.setflags(write=False)
-    return array
-
-
-def _full(triangles: NDArray[np.float64]) -> NDArray[np.float64]:
-    full = triangles[..., _FULL_FROM_TRIANGLE].reshape(*triangles.shape[:-1], 3, 3)
-    full.setflags(write=False)
-    return full
-
-
-def _read_camera(message: pb.CameraHealth) -> CameraHealth:
-    known = message.HasField("last_capture_time_ns")
-    return CameraHealth(
-        name=message.name,
-        state=_word(pb.CameraState, message.state, "CAMERA_STATE_"),
-        frames=message.frames,
-        dropped_frames=message.dropped_frames,
-        last_capture_time_ns=message.last_capture_time_ns if known else None,
-        detail=message.detail,
-    )
-
-
-def read_gap(message: pb.Gap) -> Gap:
-    """Turn the wire's gap into ours."""
-    return Gap(
-        epoch=message.epoch,
-        first=message.first,
-        last=message.last or None,
-        reason=_word(pb.GapReason, message.reason, "GAP_REASON_"),
-    )
-
-
-def read_end(message: pb.End, skipped: tuple[int, int] | None, gap_before: tuple[Gap, ...]) -> End:
-    """Turn the wire's end into ours."""
-    return End(
-        reason=_word(pb.EndReason, message.reason, "END_REASON_"),
-        detail=message.detail,
-        epoch=message.epoch,
-        last_sequence=message.last_sequence,
-        skipped=skipped,
-        gap_before=gap_before,
-    )
-
-
-def read_skipped(response: pb.StreamTracksResponse) -> tuple[int, int] | None:
-    """Return what was left out before a message, if anything."""
-    if not response.HasField("skipped"):
-        return None
-    return response.skipped.first, response.skipped.last

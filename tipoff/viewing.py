@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 import numpy as np
 
+from tipoff.snapshot import Snapshot
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tipoff.client import TrackStream
-    from tipoff.snapshot import Header, Snapshot
+    from tipoff.snapshot import Header, Heartbeat
 
 RATE_OVER_S = 2.0
 """Time over which the rate of arrival is taken."""
@@ -42,6 +45,9 @@ class View(Protocol):
     def show(self, snapshot: Snapshot) -> None:
         """Show a snapshot."""
 
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Take note of a heartbeat."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -54,17 +60,22 @@ class View(Protocol):
 
 def follow(stream: TrackStream, view: View, count: int | None) -> None:
     """Show a stream to its end, or ``count`` snapshots of it."""
-    for number, snapshot in enumerate(stream, 1):
-        view.show(snapshot)
-        if number == count:
+    shown = 0
+    for event in stream.events():
+        if not isinstance(event, Snapshot):
+            view.beat(event)
+            continue
+        view.show(event)
+        shown += 1
+        if shown == count:
             stream.close()
             return
 
 
-def choose_view(stream: TrackStream, *, as_json: bool) -> View:
+def choose_view(stream: TrackStream, *, as_json: bool, heartbeats: bool = False) -> View:
     """Choose lines where a program reads, and a picture where somebody watches."""
     if as_json or not sys.stdout.isatty():
-        return Lines(stream)
+        return Lines(stream, heartbeats=heartbeats)
     return Screen(stream)
 
 
@@ -170,22 +181,35 @@ def latency(header: Header, snapshot: Snapshot, now_ns: int) -> Latency:
 
 
 def plain(value: Any) -> Any:
-    """Turn numbers into what JSON has a word for: NaN becomes null."""
+    """Turn values into what JSON has a word for: NaN becomes null, bytes become hex."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
+    if isinstance(value, bytes):
+        return value.hex()
+    if dataclasses.is_dataclass(value):
+        return _members(value)
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
 
 
 class Lines:
-    """A line of JSON for the header, one for each snapshot, one for the end."""
+    """A line of JSON for the header, one for each snapshot, one for the end.
 
-    def __init__(self, stream: TrackStream) -> None:
+    One for each heartbeat as well where they are asked for.
+    """
+
+    def __init__(self, stream: TrackStream, *, heartbeats: bool = False) -> None:
         """Show ``stream``."""
         self._stream = stream
+        self._heartbeats = heartbeats
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Write a heartbeat where they are asked for."""
+        if self._heartbeats:
+            self._write({"heartbeat": _members(heartbeat)})
 
     def show(self, snapshot: Snapshot) -> None:
         """Write a snapshot."""
@@ -199,9 +223,11 @@ class Lines:
                 "latency_s": plain(late.seconds),
                 "latency_since": late.since,
                 "skipped": plain(snapshot.skipped),
-                "gap_before": [_members(gap) for gap in snapshot.gap_before],
+                "gap_before": plain(snapshot.gap_before),
+                "availability": plain(snapshot.availability),
+                "degradations": plain(snapshot.degradations),
                 "tracks": _tracks(snapshot),
-                "cameras": [_members(camera) for camera in snapshot.cameras],
+                "cameras": plain(snapshot.cameras),
             }
         )
 
@@ -211,10 +237,7 @@ class Lines:
         sys.stdout.flush()
 
     def __enter__(self) -> Self:
-        header = self._stream.header
-        skeleton = {**_members(header.skeleton)}
-        models = [_members(model) for model in header.models]
-        self._write({"header": {**_members(header), "skeleton": skeleton, "models": models}})
+        self._write({"header": _members(self._stream.header)})
         return self
 
     def __exit__(
@@ -225,8 +248,7 @@ class Lines:
     ) -> None:
         end = self._stream.end
         if end is not None:
-            gaps = [_members(gap) for gap in end.gap_before]
-            self._write({"end": {**_members(end), "gap_before": gaps}})
+            self._write({"end": _members(end)})
 
 
 def _tracks(snapshot: Snapshot) -> list[dict[str, Any]]:
@@ -260,7 +282,7 @@ class Screen:
         self._lines: list[TrackLine] = []
         self._snapshot: Snapshot | None = None
         self._late: Latency | None = None
-        self._count = self._missing = 0
+        self._count = self._missing = self._restarts = 0
         self._live = Live(get_renderable=self._draw, refresh_per_second=DRAWS_PER_S)
 
     def show(self, snapshot: Snapshot) -> None:
@@ -274,14 +296,29 @@ class Screen:
         self._snapshot = snapshot
         self._count += 1
         for gap in snapshot.gap_before:
-            self._missing += gap.last - gap.first + 1 if gap.last else 0
+            self._missing += gap.missing or 0
+            self._restarts += gap.reason == "restarted"
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Nothing: the stream knows it when it is drawn."""
 
     def _draw(self) -> RenderableType:
         from rich.console import Group
 
-        from tipoff.screen import camera_table, header_lines, status_line, track_table
+        from tipoff.screen import (
+            availability_lines,
+            camera_table,
+            header_lines,
+            status_line,
+            track_table,
+        )
 
         parts: list[RenderableType] = [header_lines(self._stream.header), self._status(status_line)]
+        said, beat = self._stream.availability, self._stream.heartbeat
+        worse = beat.degradations if beat else ()
+        if self._snapshot is not None and (beat is None or self._snapshot.sent_ns > beat.sent_ns):
+            worse = self._snapshot.degradations
+        parts += availability_lines(said, worse)
         if self._snapshot is not None:
             parts += [track_table(self._lines[:MAX_ROWS]), camera_table(self._snapshot.cameras)]
         return Group(*parts)
@@ -290,7 +327,11 @@ class Screen:
         spent_s = self._arrivals[-1] - self._arrivals[0] if len(self._arrivals) > 1 else 0.0
         rate_hz = (len(self._arrivals) - 1) / spent_s if spent_s > 0 else 0.0
         drawn: RenderableType = line(
-            self._stream, self._snapshot, self._late, rate_hz, (self._count, self._missing)
+            self._stream,
+            self._snapshot,
+            self._late,
+            rate_hz,
+            (self._count, self._missing, self._restarts),
         )
         return drawn
 

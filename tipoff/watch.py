@@ -25,6 +25,13 @@ DEFAULT_ADDRESS = "127.0.0.1:7400"
     metavar="HZ",
     help="Highest rate wanted, in snapshots per second of play.",
 )
+@click.option(
+    "--kind",
+    type=click.Choice(["live", "smoothed"]),
+    default="live",
+    show_default=True,
+    help="Everybody now, or the same times later and more accurate.",
+)
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after N snapshots.")
 @click.option(
     "--timeout",
@@ -38,12 +45,15 @@ DEFAULT_ADDRESS = "127.0.0.1:7400"
 @click.option(
     "--json", "as_json", is_flag=True, help="Write a line of JSON for each snapshot to stdout."
 )
-def watch(address: str, count: int | None, as_json: bool, **given: Any) -> None:
+@click.option(
+    "--heartbeats", is_flag=True, help="Among lines of JSON, one for each heartbeat as well."
+)
+def watch(address: str, count: int | None, as_json: bool, heartbeats: bool, **given: Any) -> None:
     r"""Follow the tracks that a server streams.
 
-    On a terminal: who is where, how fast and how well seen, how the cameras do and how far behind
-    the stream is. Elsewhere, or with --json, a line of JSON for each snapshot, after one with the
-    stream's header; what is not known is null.
+    On a terminal: who is where, how fast and how well seen, whether officials may rely on it, how
+    the cameras do and how far behind the stream is. Elsewhere, or with --json, a line of JSON for
+    each snapshot, after one with the stream's header; what is not known is null.
 
     It resumes by itself where a connection breaks, and ends when the session does.
 
@@ -58,6 +68,8 @@ def watch(address: str, count: int | None, as_json: bool, **given: Any) -> None:
 
     options = ClientOptions(connect_timeout_s=given["timeout_s"])
     with Client(address, options) as client:
-        stream = client.stream_tracks(given["session"], given["from_sequence"], given["max_rate"])
-        with choose_view(stream, as_json=as_json) as view:
+        stream = client.stream_tracks(
+            given["session"], given["from_sequence"], given["max_rate"], kind=given["kind"]
+        )
+        with choose_view(stream, as_json=as_json, heartbeats=heartbeats) as view:
             follow(stream, view, count)

@@ -345,7 +345,7 @@ class Cameras:
             detail=verdict.detail,
             clock=clock.clock if clock is not None else CaptureClock.RECORDING,
             clock_jitter_ns=clock.jitter_ns if clock is not None else 0,
-            left_out=verdict.state in BLIND,
+            left_out=verdict.state in BLIND or place.attached is None,
         )
         if verdict.state is not CameraState.LIVE:
             return health

@@ -171,7 +171,9 @@ def _lines(settings: SessionSettings, rig: Rig | None) -> Iterator[tuple[str, st
         f"{limits.off_after_s:g} s",
     )
     listen = settings.listen
-    yield "subscribers", listen.subscribers
+    streams = settings.streams
+    held = f"{streams.max_subscribers} at most, the last {streams.hold_s:g} s held"
+    yield "subscribers", f"{listen.subscribers} ({held})"
     yield "admin", listen.admin or "a socket in the state folder"
     yield "metrics", listen.metrics
     told = settings.telemetry
@@ -182,11 +184,8 @@ def _lines(settings: SessionSettings, rig: Rig | None) -> Iterator[tuple[str, st
 def _kept(settings: SessionSettings) -> Iterator[tuple[str, str]]:
     journal, ring = settings.journal, settings.ring
     yield "state", str(settings.state)
-    if journal.enabled:
-        kept = f"{journal.max_gb:g} GB and {journal.max_age_h:g} h at most"
-        yield "journal", f"{kept}, a checkpoint every {journal.checkpoint_every_s:g} s"
-    else:
-        yield "journal", "none: nothing survives a restart"
+    kept = f"{journal.max_gb:g} GB and {journal.max_age_h:g} h at most"
+    yield "journal", f"{kept}, a checkpoint every {journal.checkpoint_every_s:g} s"
     if ring.minutes:
         kept = f"the last {ring.minutes:g} min of each camera, {ring.max_gb:g} GB at most"
         yield "video", f"{kept}, in files of {ring.segment_s:g} s"

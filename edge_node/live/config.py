@@ -35,6 +35,7 @@ from edge_node.live.settings import (
     Player,
     RingSettings,
     SessionSettings,
+    StreamSettings,
     Team,
     TelemetrySettings,
     TrackingSettings,
@@ -84,6 +85,7 @@ def read_session(path: Path) -> SessionSettings:
         journal=_plain(top.table("journal"), JournalSettings(), _JOURNAL),
         ring=_plain(top.table("ring"), RingSettings(), _RING),
         availability=_plain(top.table("availability"), AvailabilitySettings(), _AVAILABILITY),
+        streams=_plain(top.table("streams"), StreamSettings(), _STREAMS),
         listen=_listen(top.table("listen")),
         telemetry=_telemetry(top.table("telemetry")),
     )
@@ -94,6 +96,7 @@ def read_session(path: Path) -> SessionSettings:
 _TRACKING = {"lag_ms": (0.0, 1000.0), "rate_hz": (1.0, 240.0)}
 _JOURNAL = {"max_gb": (0.1, 1e5), "max_age_h": (0.1, 1e5), "checkpoint_every_s": (0.5, 600.0)}
 _RING = {"minutes": (0.0, 1440.0), "max_gb": (0.1, 1e5), "segment_s": (1.0, 60.0)}
+_STREAMS = {"hold_s": (1.0, 3600.0), "max_subscribers": (1, 10_000)}
 _AVAILABILITY = {
     "window_s": (0.1, 60.0),
     "min_views": (2, 64),

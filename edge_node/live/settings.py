@@ -81,8 +81,6 @@ class Team:
 class JournalSettings:
     """What the journal keeps."""
 
-    enabled: bool = True
-    """Whether there is one; without it nothing survives a restart."""
     max_gb: float = 50.0
     """Most room that a session's journal takes."""
     max_age_h: float = 72.0
@@ -120,6 +118,16 @@ class AvailabilitySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What is held for subscribers."""
+
+    hold_s: float = 300.0
+    """How much play is held of each stream: who was away for longer finds a gap."""
+    max_subscribers: int = 256
+    """Most streams at one time."""
+
+
+@dataclass(frozen=True, slots=True)
 class ListenSettings:
     """Where the node is reached."""
 
@@ -138,7 +146,7 @@ class TelemetrySettings:
     log_level: str = "info"
     """debug, info, warning or error."""
     otlp: str = ""
-    """OTLP gRPC endpoint that traces go to; empty: nowhere."""
+    """``host:port`` that takes traces by OTLP over HTTP; empty: they go nowhere."""
     trace_every: int = 60
     """One frame-set in so many is traced."""
 
@@ -179,6 +187,8 @@ class SessionSettings:
     """What is kept of the video."""
     availability: AvailabilitySettings = field(default_factory=AvailabilitySettings)
     """When officials may rely on the stream."""
+    streams: StreamSettings = field(default_factory=StreamSettings)
+    """What is held for subscribers."""
     listen: ListenSettings = field(default_factory=ListenSettings)
     """Where the node is reached."""
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)

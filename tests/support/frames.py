@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accel.tracker import Snapshot
-from edge_node.encoding import SessionDescription
+from edge_node.description import SessionDescription
 from edge_node.frames import CameraHealth, CameraState, TrackedFrame
 
 JOINTS = tuple(f"joint{index}" for index in range(17))

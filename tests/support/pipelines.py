@@ -79,7 +79,7 @@ class WalkerInference:
     """Finds the walkers in what it is asked about, after a random while."""
 
     def __init__(self, walkers: Walkers, seed: int = 0, slow_s: float = 0.002) -> None:
-        self._walkers, self._random, self._slow_s = walkers, random.Random(seed), slow_s
+        self.walkers, self._random, self._slow_s = walkers, random.Random(seed), slow_s
         self._pool = ThreadPoolExecutor(4)
         self.times = StageTimes()
         self.asked: list[tuple[int, int, tuple[Task, ...]]] = []
@@ -103,7 +103,7 @@ class WalkerInference:
         )
 
     def _answer(self, frame: CameraFrame, task: Task) -> NDArray[np.float32]:
-        seen = self._walkers.seen(frame)
+        seen = self.walkers.seen(frame)
         middle = seen[..., :2].mean(axis=1)
         match task:
             case Detect():

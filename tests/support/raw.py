@@ -32,6 +32,7 @@ class Raw:
     """A client without any help: it says what it is told to and nothing else."""
 
     def __init__(self, channel: grpc.Channel) -> None:
+        self.heartbeats: list[pb.Heartbeat] = []
         self._requests: queue.SimpleQueue[pb.StreamTracksRequest | None] = queue.SimpleQueue()
         stub = tracking_pb2_grpc.TrackingServiceStub(channel)
         self.call = stub.StreamTracks(iter(self._requests.get, None), timeout=DEADLINE_S)
@@ -41,26 +42,38 @@ class Raw:
         self._requests.put(pb.StreamTracksRequest(subscribe=subscribe))
         return self
 
-    def acknowledge(self, sequence: int) -> None:
-        acknowledge = pb.Acknowledge(sequence=sequence)
+    def acknowledge(self, sequence: int, epoch: int = 0) -> None:
+        acknowledge = pb.Acknowledge(sequence=sequence, epoch=epoch)
         self._requests.put(pb.StreamTracksRequest(acknowledge=acknowledge))
 
     def say(self, request: pb.StreamTracksRequest) -> None:
         self._requests.put(request)
 
     def next(self) -> pb.StreamTracksResponse:
-        return next(self.call)
+        """Give the next message that is no heartbeat."""
+        while (response := next(self.call)).HasField("heartbeat"):
+            self.heartbeats.append(response.heartbeat)
+        return response
+
+    def beat(self) -> pb.Heartbeat:
+        """Give the next heartbeat, which must be the next message."""
+        response = next(self.call)
+        assert response.HasField("heartbeat"), response
+        return response.heartbeat
 
     def header(self) -> pb.Header:
         return self.next().header
 
     def rest(self) -> list[pb.StreamTracksResponse]:
-        """Read to the proper end, acknowledging as it goes."""
+        """Read to the proper end, acknowledging as it goes; heartbeats are put aside."""
         responses = []
         for response in self.call:
+            if response.HasField("heartbeat"):
+                self.heartbeats.append(response.heartbeat)
+                continue
             responses.append(response)
             if response.HasField("snapshot"):
-                self.acknowledge(response.snapshot.sequence)
+                self.acknowledge(response.snapshot.sequence, response.snapshot.epoch)
         return responses
 
     def fail(self) -> Failure:
@@ -86,7 +99,8 @@ def _drain(
     call: Iterator[pb.StreamTracksResponse], responses: list[pb.StreamTracksResponse]
 ) -> None:
     for response in call:
-        responses.append(response)
+        if not response.HasField("heartbeat"):
+            responses.append(response)
 
 
 @contextlib.contextmanager

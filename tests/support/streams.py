@@ -9,9 +9,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge_node.encoding import EndReason
-from edge_node.hub import Hub, HubLimits
+from edge_node.description import EndReason
+from edge_node.encoding import encode_snapshot
+from edge_node.hub import Hub
 from edge_node.loop import run_in_loop
+from edge_node.ring import Held, HubLimits
 from edge_node.server import ServerOptions, StreamServer
 from edge_node.service import ServiceLimits
 from tests.support.frames import Walk, describe, make_frames
@@ -54,6 +56,35 @@ def make_ended_hub(count: int, **options: object) -> Hub:
     """Make a hub whose session is over after ``count`` frames."""
     hub = make_hub(count, **options)  # type: ignore[arg-type]
     hub.end(EndReason.COMPLETED, "the videos ended")
+    return hub
+
+
+def make_past(count: int, epoch: int = 2, first: int = 1, walk: Walk | None = None) -> list[Held]:
+    """Make what a restart finds of an epoch: ``count`` snapshots from sequence ``first`` on."""
+    frames = make_frames(count, walk, first=first)
+    return [
+        Held(epoch, sequence, frame.time_ns, encode_snapshot(frame, epoch, sequence, frame.time_ns))
+        for sequence, frame in enumerate(frames, first)
+    ]
+
+
+def make_restarted_hub(
+    past: int,
+    count: int,
+    *,
+    first: int = 1,
+    epoch: int = 3,
+    limits: HubLimits | None = None,
+) -> Hub:
+    """Make the hub of an epoch behind epoch 2, whose last frames are held.
+
+    It holds ``past`` snapshots of epoch 2 from sequence ``first`` on, and ``count`` of its own,
+    whose frames begin a second after the last one before.
+    """
+    held = make_past(past, first=first)
+    hub = Hub(describe(epoch=epoch), limits, past=held)
+    for frame in make_frames(count, first=first + past + 59):
+        hub.write(frame)
     return hub
 
 

@@ -8,7 +8,7 @@ import time
 
 import grpc
 
-from edge_node.hub import HubLimits
+from edge_node.ring import HubLimits
 from edge_node.subscription import MAX_UNACKNOWLEDGED_BYTES
 from tests.support.frames import Walk, make_frame, make_frames
 from tests.support.raw import Raw, talking

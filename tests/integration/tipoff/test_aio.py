@@ -6,6 +6,7 @@ Client and server share the process' one loop for gRPC: grpc.aio bears no second
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import random
 import threading
@@ -13,9 +14,9 @@ import threading
 import pytest
 
 import tipoff
-from edge_node.encoding import EndReason
-from tests.support.frames import make_frames
-from tests.support.proxy import proxying
+from edge_node.description import EndReason
+from tests.support.frames import make_frame, make_frames
+from tests.support.proxy import Proxy, proxying
 from tests.support.streams import (
     EAGER,
     QUICK,
@@ -30,6 +31,7 @@ from tests.support.streams import (
 from tipoff.aio import AsyncClient
 from tipoff.errors import DeadlineError, NotFoundError, UnavailableError
 from tipoff.follow import ClientOptions
+from tipoff.snapshot import Heartbeat
 from tipoff.stream_errors import SequenceOutOfRangeError, SessionFailedError
 
 HASTY = ClientOptions(connect_timeout_s=0.4, resume_timeout_s=0.4, backoff_initial_s=0.01)
@@ -176,7 +178,8 @@ def test_a_caller_that_takes_its_time_is_not_ended() -> None:
             assert (await anext(stream)).sequence == 2
             assert stream.reconnects == 0
 
-    with serving(make_hub(3), limits=QUICK) as (_, address):
+    limits = dataclasses.replace(QUICK, max_lag_s=20.0)
+    with serving(make_hub(3), limits=limits) as (_, address):
         run_aio(follow(address))
 
 
@@ -223,3 +226,26 @@ def test_twenty_subscribers_at_once_get_the_same() -> None:
     with serving(hub) as (_, address), writing(hub, make_frames(200), 0.005):
         got = run_aio(follow_all(address))
     assert got == [list(range(1, 201))] * 20
+
+
+def test_events_bring_heartbeats_and_a_silent_connection_is_left() -> None:
+    limits = dataclasses.replace(QUICK, heartbeat_every_s=0.2, acknowledge_within_s=5.0)
+    hub = make_hub(1)
+
+    async def follow(proxy: Proxy) -> None:
+        async with (
+            AsyncClient(proxy.address, EAGER) as client,
+            client.stream_tracks(from_sequence=1) as stream,
+        ):
+            assert (await anext(stream)).sequence == 1
+            events = stream.events()
+            assert isinstance(await anext(events), Heartbeat)
+            proxy.hold()
+            hub.write(make_frame(2))
+            asyncio.get_running_loop().call_later(1.5, proxy.release)
+            assert (await anext(stream)).sequence == 2
+            assert stream.reconnects == 1
+            assert stream.availability is None
+
+    with serving(hub, limits=limits) as (_, address), proxying(address) as proxy:
+        run_aio(follow(proxy))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import random
 import socket
@@ -12,15 +13,19 @@ import numpy as np
 import pytest
 
 import tipoff
-from edge_node.encoding import EndReason
-from edge_node.hub import HubLimits
-from tests.support.frames import CAMERAS, JOINTS, Walk, make_frame, make_frames
+from edge_node.availability import AvailabilityRules
+from edge_node.description import EndReason, StreamKind
+from edge_node.frames import Availability, AvailabilityState, NodeState
+from edge_node.hub import Hub
+from edge_node.ring import HubLimits
+from tests.support.frames import CAMERAS, JOINTS, Walk, describe, make_frame, make_frames
 from tests.support.proxy import proxying
 from tests.support.streams import (
     EAGER,
     QUICK,
     make_ended_hub,
     make_hub,
+    make_past,
     open_descriptors,
     serving,
     wait_until,
@@ -267,13 +272,30 @@ def test_an_outage_that_lasts_is_an_error_and_can_be_seen_meanwhile() -> None:
 
 def test_a_caller_that_takes_its_time_is_not_ended() -> None:
     hub = make_hub(3)
-    with serving(hub, limits=QUICK) as (server, address), tipoff.Client(address, EAGER) as client:
+    limits = dataclasses.replace(QUICK, max_lag_s=20.0)
+    with serving(hub, limits=limits) as (server, address), tipoff.Client(address, EAGER) as client:
         stream = client.stream_tracks(from_sequence=1)
         next(stream)
         time.sleep(3 * QUICK.acknowledge_within_s)
         assert server.subscribers == 1
         assert [next(stream).sequence, next(stream).sequence] == [2, 3]
         assert stream.reconnects == 0
+
+
+def test_a_caller_that_takes_too_long_goes_on_where_it_was() -> None:
+    hub = make_hub(3)
+    limits = dataclasses.replace(QUICK, max_lag_s=0.5)
+    with (
+        serving(hub, limits=limits) as (server, address),
+        tipoff.Client(address, EAGER) as client,
+        client.stream_tracks(from_sequence=1) as stream,
+    ):
+        next(stream)
+        wait_until(lambda: server.subscribers == 0, "the server lets it go")
+        hub.write(make_frame(4))
+        hub.end(EndReason.COMPLETED)
+        assert [snapshot.sequence for snapshot in stream] == [2, 3, 4]
+        assert stream.reconnects == 1
 
 
 def test_what_is_no_longer_held_stands_before_the_next() -> None:
@@ -320,3 +342,126 @@ def test_a_client_that_is_closed_leaves_nothing_behind() -> None:
         wait_until(lambda: threading.active_count() <= before[1], "its threads end")
         wait_until(lambda: open_descriptors() <= before[0], "its sockets close")
         wait_until(lambda: server.subscribers == 0, "the server forgets it")
+
+
+JUDGED = NodeState(Availability(AvailabilityState.AVAILABLE, least_views=4, snapshot_age_ns=0))
+BEATING = dataclasses.replace(QUICK, heartbeat_every_s=0.2, acknowledge_within_s=5.0)
+
+
+def _judged_hub() -> Hub:
+    rules = AvailabilityRules(max_snapshot_age_ns=400_000_000)
+    return Hub(dataclasses.replace(describe(), availability_rules=rules))
+
+
+def test_heartbeats_come_among_the_events_and_not_among_the_snapshots() -> None:
+    hub = make_hub(2)
+    with (
+        serving(hub, limits=BEATING) as (_, address),
+        tipoff.Client(address, EAGER) as client,
+        client.stream_tracks(from_sequence=1) as stream,
+    ):
+        assert next(stream).sequence == 1
+        assert stream.heartbeat is not None
+        events = stream.events()
+        kinds = [type(next(events)).__name__ for _ in range(4)]
+        assert sorted(kinds) == ["Heartbeat"] * 3 + ["Snapshot"]
+        assert stream.heartbeat.newest_sequence == 2
+        hub.write(make_frame(3))
+        hub.end(EndReason.COMPLETED)
+        assert [snapshot.sequence for snapshot in stream] == [3]
+
+
+def test_the_availability_is_that_of_now_also_while_the_network_is_gone() -> None:
+    hub = _judged_hub()
+    hub.publish(hub.prepare(make_frame(1), JUDGED))
+    with (
+        serving(hub, limits=BEATING) as (_, address),
+        proxying(address) as proxy,
+        tipoff.Client(proxy.address, EAGER) as client,
+        client.stream_tracks() as stream,
+    ):
+        snapshot = next(stream)
+        assert snapshot.availability is not None
+        assert (snapshot.availability.state, snapshot.availability.least_views) == ("available", 4)
+        rules = stream.header.availability_rules
+        assert rules is not None
+        assert (rules.min_views, rules.max_snapshot_age_s) == (3, 0.4)
+        proxy.hold()
+        wait_until(lambda: not _available(stream), "the last word runs out")
+        wait_until(lambda: _state(stream) == "off", "it is off")
+        proxy.release()
+        events = stream.events()
+        hub.publish(hub.prepare(make_frame(2), JUDGED))
+        while not _available(stream):
+            next(events)
+
+
+def _state(stream: tipoff.TrackStream) -> str | None:
+    return stream.availability.state if stream.availability else None
+
+
+def _available(stream: tipoff.TrackStream) -> bool:
+    return _state(stream) == "available"
+
+
+def test_a_connection_that_falls_silent_is_left_and_the_stream_goes_on() -> None:
+    """Nothing is reset and nothing refused: the packets go nowhere."""
+    hub = make_hub(1)
+    with (
+        serving(hub, limits=BEATING) as (_, address),
+        proxying(address) as silent,
+        tipoff.Client(silent.address, EAGER) as client,
+        client.stream_tracks(from_sequence=1) as stream,
+    ):
+        assert next(stream).sequence == 1
+        silent.hold()
+        hub.write(make_frame(2))
+        timer = threading.Timer(1.5, silent.release)
+        timer.start()
+        assert next(stream).sequence == 2
+        timer.join()
+        assert stream.reconnects == 1
+
+
+def test_a_smoothed_stream_is_followed_by_its_kind() -> None:
+    smoothed = Hub(dataclasses.replace(describe(), kind=StreamKind.SMOOTHED, lag_ns=250_000_000))
+    smoothed.write(make_frame(1))
+    with (
+        serving(make_hub(4), smoothed) as (_, address),
+        tipoff.Client(address, EAGER) as client,
+    ):
+        stream = client.stream_tracks(kind="smoothed")
+        assert (stream.header.kind, stream.header.lag_s) == ("smoothed", 0.25)
+        assert next(stream).sequence == 1
+        assert client.stream_tracks().header.kind == "live"
+    with (
+        serving(make_hub(4)) as (_, address),
+        tipoff.Client(address, EAGER) as client,
+        pytest.raises(NotFoundError, match="no smoothed stream"),
+    ):
+        client.stream_tracks(kind="smoothed")
+
+
+def test_a_server_that_starts_again_is_followed_over_the_gap() -> None:
+    """The client holds its stream while the server goes and comes back in a new epoch."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+    past = make_past(5, epoch=2)
+    with tipoff.Client(listen, EAGER) as client:
+        first = Hub(describe(epoch=2))
+        with serving(first, listen=listen):
+            for frame in make_frames(5):
+                first.write(frame)
+            stream = client.stream_tracks(from_sequence=1)
+            got = [next(stream) for _ in range(3)]
+        second = Hub(describe(epoch=3), past=past)
+        with serving(second, listen=listen):
+            for frame in make_frames(2, first=60):
+                second.write(frame)
+            second.end(EndReason.COMPLETED)
+            got += list(stream)
+    assert [snapshot.key for snapshot in got] == [(2, n) for n in range(1, 6)] + [(3, 1), (3, 2)]
+    (gap,) = got[5].gap_before
+    assert (gap.reason, gap.epoch, gap.next_epoch, gap.missing) == ("restarted", 2, 3, 0)
+    assert (gap.from_time_ns, gap.to_time_ns) == (got[4].time_ns, got[5].time_ns)
+    assert all(not snapshot.gap_before for snapshot in got[:5])

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import numpy as np
 import pytest
 
-from edge_node.encoding import EndReason
-from edge_node.hub import READ_AHEAD, Hub, HubLimits
+from edge_node.availability import AvailabilityRules
+from edge_node.description import EndReason
+from edge_node.frames import (
+    Availability,
+    AvailabilityRule,
+    AvailabilityState,
+    Degradation,
+    DegradationKind,
+    NodeState,
+)
+from edge_node.hub import Hub
+from edge_node.ring import READ_AHEAD, HubLimits
 from tests.support.frames import CAMERAS, describe, make_frame, make_frames
-from tests.support.streams import make_hub
+from tests.support.streams import make_hub, make_past, make_restarted_hub
 from tipoff.v1 import tracking_pb2 as pb
 
 
@@ -155,3 +166,180 @@ def test_readers_never_see_a_hole_while_a_writer_writes() -> None:
         reader.join(20)
     assert wrong == []
     assert hub.held_range() == (385, 400)
+
+
+def test_what_is_prepared_is_seen_by_nobody_before_it_is_published() -> None:
+    hub = make_hub(2)
+    heard: list[int] = []
+    hub.add_listener(lambda: heard.append(hub.newest))
+    prepared = [hub.prepare(frame) for frame in make_frames(3, first=3)]
+    assert [held.sequence for held in prepared] == [3, 4, 5]
+    assert (hub.held_range(), hub.read(3), heard) == ((1, 2), [], [])
+    for held in prepared:
+        hub.publish(held)
+    assert hub.read(3) == prepared
+    assert heard == [3, 4, 5]
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_nothing_is_published_out_of_order(which: int) -> None:
+    hub = make_hub(1)
+    prepared = [hub.prepare(frame) for frame in make_frames(3, first=2)]
+    if which == 2:
+        hub.publish(prepared[0])
+        prepared[which] = prepared[0]
+    with pytest.raises(RuntimeError, match="is due"):
+        hub.publish(prepared[which])
+
+
+def test_the_past_lies_before_the_new_epoch() -> None:
+    hub = make_restarted_hub(3, 2)
+    assert hub.held_range() == (1, 2)
+    assert hub.oldest_place == -2
+    assert [held.key for held in hub.read(-9)] == [(2, 1), (2, 2), (2, 3), (3, 1), (3, 2)]
+    assert [held.restart is not None for held in hub.read(-9)] == [False] * 3 + [True, False]
+    assert [hub.find(2, n) for n in (0, 1, 3, 4, 99)] == [-2, -2, 0, 1, 1]
+    assert [hub.find(3, n) for n in (1, 2, 3, 9)] == [1, 2, 3, 3]
+    assert hub.find(1, 5) == -2
+
+
+def test_a_past_of_several_epochs_has_a_gap_before_each() -> None:
+    past = [*make_past(2, 2, first=7), *make_past(2, 4), *make_past(1, 5)]
+    hub = Hub(describe(epoch=8), past=past)
+    hub.write(make_frame(50))
+    held = hub.read(-9)
+    last = [(one.restart.last_epoch, one.restart.last_sequence) for one in held if one.restart]
+    assert last == [(2, 8), (4, 2), (5, 1)]
+    gaps = [
+        pb.StreamTracksResponse.FromString(one.restart.message).gap for one in held if one.restart
+    ]
+    assert [(gap.epoch, gap.next_epoch) for gap in gaps] == [(2, 4), (4, 5), (5, 8)]
+
+
+def test_the_past_is_bounded_as_the_rest_is() -> None:
+    hub = make_restarted_hub(10, 0, limits=HubLimits(max_snapshots=4))
+    assert [held.key for held in hub.read(-99)] == [(2, 7), (2, 8), (2, 9), (2, 10)]
+    for frame in make_frames(3, first=100):
+        hub.write(frame)
+    assert [held.key for held in hub.read(-99)] == [(2, 10), (3, 1), (3, 2), (3, 3)]
+    assert hub.held_bytes == sum(len(held.message) for held in hub.read(-99))
+    hub.write(make_frame(200))
+    assert hub.held_range() == (1, 4)
+    hub.write(make_frame(201))
+    assert hub.held_range() == (2, 5)
+
+
+def test_a_past_that_cannot_be_is_refused() -> None:
+    good = make_past(3)
+    for past in (
+        [good[0], good[2]],
+        [good[1], good[0]],
+        [good[0], good[0]],
+        make_past(3, epoch=3),
+        [*make_past(2), *make_past(1, epoch=2)],
+        [*make_past(1), *make_past(1, epoch=1)],
+        [*make_past(1, epoch=1), *make_past(1, first=2)],
+    ):
+        with pytest.raises(ValueError, match="cannot be held"):
+            Hub(describe(epoch=3), past=past)
+
+
+RULES = AvailabilityRules()
+GOOD = NodeState(
+    Availability(AvailabilityState.AVAILABLE, least_views=4, snapshot_age_ns=50_000_000)
+)
+BAD = dataclasses.replace(GOOD, degradations=(Degradation(DegradationKind.LOWER_RATE, "half"),))
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def _judged_hub(clock: _Clock) -> Hub:
+    return Hub(dataclasses.replace(describe(), availability_rules=RULES), clock_ns=clock)
+
+
+def _beat(hub: Hub) -> pb.Heartbeat:
+    return pb.StreamTracksResponse.FromString(hub.heartbeat()).heartbeat
+
+
+def test_a_heartbeat_says_what_was_said_last() -> None:
+    clock = _Clock()
+    hub = _judged_hub(clock)
+    assert not _beat(hub).HasField("availability")
+    hub.publish(hub.prepare(make_frame(1), GOOD))
+    clock.now_ns += 10_000_000
+    heartbeat = _beat(hub)
+    assert (heartbeat.epoch, heartbeat.newest_sequence) == (1, 1)
+    assert heartbeat.sent_ns == clock.now_ns
+    assert heartbeat.availability.state == pb.AVAILABILITY_STATE_AVAILABLE
+    assert heartbeat.availability.snapshot_age_ns == 60_000_000
+    hub.beat(BAD)
+    assert len(_beat(hub).degradations) == 1
+
+
+def test_a_snapshot_says_how_the_node_does() -> None:
+    hub = _judged_hub(_Clock())
+    held = hub.prepare(make_frame(1), BAD)
+    snapshot = pb.StreamTracksResponse.FromString(held.message).snapshot
+    assert snapshot.availability.state == pb.AVAILABILITY_STATE_AVAILABLE
+    assert snapshot.degradations[0].kind == pb.DEGRADATION_KIND_LOWER_RATE
+
+
+def test_listeners_hear_of_a_change_and_not_of_every_beat() -> None:
+    hub = _judged_hub(_Clock())
+    heard: list[int] = []
+    hub.add_listener(lambda: heard.append(hub.look()))
+    for state in (GOOD, GOOD, BAD, BAD, GOOD):
+        hub.beat(state)
+    assert heard == [1, 2, 3]
+    named = dataclasses.replace(
+        GOOD,
+        availability=Availability(
+            AvailabilityState.DEGRADED, (AvailabilityRule.CAMERAS,), unexplained_cameras=("left",)
+        ),
+    )
+    hub.beat(named)
+    assert len(heard) == 4
+
+
+def test_a_node_that_says_nothing_more_is_not_vouched_for() -> None:
+    clock = _Clock()
+    hub = _judged_hub(clock)
+    hub.publish(hub.prepare(make_frame(1), GOOD))
+    before = hub.look()
+    clock.now_ns += 200_000_000
+    assert hub.look() == before
+    clock.now_ns += 1_000_000
+    assert hub.look() == before + 1
+    assert _beat(hub).availability.state == pb.AVAILABILITY_STATE_DEGRADED
+    assert list(_beat(hub).availability.failed) == [pb.AVAILABILITY_RULE_AGE]
+    clock.now_ns += 749_000_000
+    assert hub.look() == before + 1
+    clock.now_ns += 1_000_000
+    assert hub.look() == before + 2
+    said = _beat(hub).availability
+    assert (said.state, list(said.failed)) == (pb.AVAILABILITY_STATE_OFF, [])
+    assert said.snapshot_age_ns == 1_001_000_000
+    hub.beat(GOOD)
+    assert hub.look() == before + 3
+
+
+def test_the_head_of_the_journal_stays_until_a_newer_one_comes() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Head:
+        record: int
+        hash: bytes = b""
+        signed_ns: int = 0
+        signature: bytes = b""
+
+    hub = make_hub(1)
+    hub.beat(NodeState(), Head(5))
+    hub.beat(NodeState())
+    assert _beat(hub).journal_head.record == 5
+    hub.beat(NodeState(), Head(6))
+    assert _beat(hub).journal_head.record == 6

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.frames import JOINTS
 from tipoff.errors import InternalError, InvalidInputError, NotFoundError, UnavailableError
-from tipoff.follow import STEADY_AFTER_S, ClientOptions, Follower, Patience
+from tipoff.follow import STEADY_AFTER_S, ClientOptions, Follower, Patience, Standing
+from tipoff.snapshot import Snapshot
 from tipoff.stream_errors import SessionFailedError
 from tipoff.v1 import tracking_pb2 as pb
 
@@ -21,10 +22,26 @@ def _snapshot(sequence: int, epoch: int = 1) -> pb.StreamTracksResponse:
     return pb.StreamTracksResponse(snapshot=pb.Snapshot(epoch=epoch, sequence=sequence))
 
 
+def _given(follower: Follower, response: pb.StreamTracksResponse) -> Snapshot:
+    event = follower.receive(response)
+    assert isinstance(event, Snapshot)
+    return event
+
+
 def test_it_asks_for_what_the_caller_asked_for() -> None:
     follower = Follower("game", 7, 12.5, 3)
     asked = follower.subscribe().subscribe
-    assert asked == pb.Subscribe(session="game", from_sequence=7, from_epoch=3, max_rate_hz=12.5)
+    assert asked == pb.Subscribe(
+        session="game",
+        from_sequence=7,
+        from_epoch=3,
+        max_rate_hz=12.5,
+        kind=pb.STREAM_KIND_LIVE,
+    )
+    asked = Follower(kind="smoothed").subscribe().subscribe
+    assert asked.kind == pb.STREAM_KIND_SMOOTHED
+    with pytest.raises(InvalidInputError, match="live, smoothed"):
+        Follower(kind="rough")
 
 
 def test_it_resumes_behind_what_it_has_given() -> None:
@@ -33,7 +50,7 @@ def test_it_resumes_behind_what_it_has_given() -> None:
     for sequence in (40, 41, 42):
         assert follower.receive(_snapshot(sequence)) is not None
     assert follower.subscribe().subscribe == pb.Subscribe(
-        session="game", from_sequence=43, from_epoch=1
+        session="game", from_sequence=43, from_epoch=1, kind=pb.STREAM_KIND_LIVE
     )
 
 
@@ -61,8 +78,7 @@ def test_a_new_epoch_begins_anew() -> None:
     follower.receive(_snapshot(1))
     follower.subscribe()
     follower.receive(_header(epoch=2))
-    snapshot = follower.receive(_snapshot(1, epoch=2))
-    assert snapshot is not None
+    snapshot = _given(follower, _snapshot(1, epoch=2))
     assert (snapshot.epoch, snapshot.sequence) == (2, 1)
     assert follower.subscribe().subscribe.from_epoch == 2
 
@@ -72,9 +88,7 @@ def test_gaps_stand_before_the_next_snapshot() -> None:
     follower.receive(_header())
     gap = pb.Gap(epoch=1, first=2, last=8, reason=pb.GAP_REASON_EXPIRED)
     assert follower.receive(pb.StreamTracksResponse(gap=gap)) is None
-    first, second = follower.receive(_snapshot(9)), follower.receive(_snapshot(10))
-    assert first is not None
-    assert second is not None
+    first, second = _given(follower, _snapshot(9)), _given(follower, _snapshot(10))
     (before,) = first.gap_before
     assert (before.epoch, before.first, before.last, before.reason) == (1, 2, 8, "expired")
     assert second.gap_before == ()
@@ -83,8 +97,7 @@ def test_gaps_stand_before_the_next_snapshot() -> None:
 def test_only_what_was_used_is_acknowledged_and_per_connection() -> None:
     follower = Follower(from_sequence=1)
     follower.receive(_header())
-    snapshot = follower.receive(_snapshot(1))
-    assert snapshot is not None
+    snapshot = _given(follower, _snapshot(1))
     assert follower.acknowledge().acknowledge.sequence == 0
     follower.used(snapshot)
     assert follower.acknowledge().acknowledge.sequence == 1
@@ -220,3 +233,96 @@ def test_a_quiet_stream_that_held_long_buys_time() -> None:
     patience.opened()
     clock.now_s += STEADY_AFTER_S + 60.0
     assert patience.pause_s(ERROR) == 1.0
+
+
+def test_an_acknowledgement_names_its_epoch_across_a_restart() -> None:
+    follower = Follower(from_sequence=7, from_epoch=2)
+    follower.receive(_header(epoch=3))
+    follower.used(_given(follower, _snapshot(7, epoch=2)))
+    assert follower.acknowledge().acknowledge == pb.Acknowledge(sequence=7, epoch=2)
+    gap = pb.Gap(
+        epoch=2, reason=pb.GAP_REASON_RESTARTED, from_time_ns=5, to_time_ns=9, next_epoch=3
+    )
+    skipped = pb.SequenceRange(first=8, last=9)
+    follower.receive(pb.StreamTracksResponse(gap=gap, skipped=skipped))
+    snapshot = _given(follower, _snapshot(1, epoch=3))
+    (before,) = snapshot.gap_before
+    assert (before.reason, before.from_time_ns, before.to_time_ns) == ("restarted", 5, 9)
+    assert (before.next_epoch, before.missing, before.skipped) == (3, 0, (8, 9))
+    follower.used(snapshot)
+    assert follower.acknowledge().acknowledge == pb.Acknowledge(sequence=1, epoch=3)
+    assert follower.subscribe().subscribe.from_epoch == 3
+
+
+def _said(state: int, sent_ns: int, age_ns: int = 50_000_000) -> pb.StreamTracksResponse:
+    availability = pb.Availability(state=state, snapshot_age_ns=age_ns)  # type: ignore[arg-type]
+    heartbeat = pb.Heartbeat(epoch=1, sent_ns=sent_ns, availability=availability)
+    return pb.StreamTracksResponse(heartbeat=heartbeat)
+
+
+RULES = pb.AvailabilityRules(
+    window_ns=10**9, min_views=3, max_std_m=0.03, max_snapshot_age_ns=25 * 10**7, off_after_ns=10**9
+)
+
+
+def _judged(clock: _Clock) -> Follower:
+    follower = Follower()
+    follower._standing = Standing(clock)
+    response = _header()
+    response.header.availability_rules.CopyFrom(RULES)
+    follower.receive(response)
+    return follower
+
+
+def _state(follower: Follower) -> str | None:
+    said = follower.availability
+    return said.state if said else None
+
+
+def test_the_availability_runs_out_where_nothing_is_heard() -> None:
+    clock = _Clock()
+    follower = _judged(clock)
+    assert _state(follower) is None
+    follower.receive(_said(pb.AVAILABILITY_STATE_AVAILABLE, 10))
+    assert _state(follower) == "available"
+    clock.now_s += 0.19
+    assert _state(follower) == "available"
+    clock.now_s += 0.02
+    said = follower.availability
+    assert said is not None
+    assert (said.state, said.failed, said.available) == ("degraded", ("age",), False)
+    assert said.snapshot_age_s == pytest.approx(0.26)
+    clock.now_s += 0.73
+    assert _state(follower) == "degraded"
+    clock.now_s += 0.02
+    assert _state(follower) == "off"
+    follower.receive(_said(pb.AVAILABILITY_STATE_AVAILABLE, 20))
+    assert _state(follower) == "available"
+
+
+def test_what_was_said_last_counts_and_not_what_comes_last() -> None:
+    """Behind an outage what was held comes first; it says how things stood then."""
+    follower = _judged(_Clock())
+    follower.receive(_said(pb.AVAILABILITY_STATE_OFF, 1000))
+    old = _snapshot(1)
+    old.snapshot.sent_ns = 500
+    old.snapshot.availability.state = pb.AVAILABILITY_STATE_AVAILABLE
+    given = _given(follower, old)
+    assert given.availability is not None
+    assert given.availability.available
+    assert _state(follower) == "off"
+    new = _snapshot(2)
+    new.snapshot.sent_ns = 1001
+    new.snapshot.availability.state = pb.AVAILABILITY_STATE_AVAILABLE
+    _given(follower, new)
+    assert _state(follower) == "available"
+
+
+def test_a_server_that_promises_no_heartbeats_may_be_silent() -> None:
+    follower = Follower()
+    follower.receive(_header())
+    assert follower.silence_s is None
+    response = _header()
+    response.header.heartbeat_every_ns = 10**9
+    follower.receive(response)
+    assert follower.silence_s == 3.0

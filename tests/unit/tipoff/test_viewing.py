@@ -9,9 +9,11 @@ import math
 import numpy as np
 import pytest
 
+from edge_node.description import Terms
 from edge_node.encoding import build_header, encode_snapshot
 from tests.support.frames import describe, make_frame
-from tipoff.snapshot import Header, Snapshot, read_header, read_snapshot
+from tipoff.reading import read_header, read_snapshot
+from tipoff.snapshot import Header, Snapshot
 from tipoff.v1 import tracking_pb2 as pb
 from tipoff.viewing import Motion, latency, plain, positions
 
@@ -20,7 +22,7 @@ NS = 1_000_000_000
 
 @pytest.fixture
 def header() -> Header:
-    return read_header(build_header(describe(), 1, 9, 5 * NS))
+    return read_header(build_header(describe(), 1, 9, Terms(5 * NS, 2 * NS, NS)))
 
 
 def _snapshot(number: int = 1) -> Snapshot:

@@ -130,7 +130,6 @@ def test_the_least_that_must_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert settings.state == tmp_path / "xdg" / "tipoff" / "g"
     assert settings.area is None
     assert settings.load.steps == DEFAULT_STEPS
-    assert settings.journal.enabled
     assert settings.node
     assert settings.sees
     assert read(tmp_path, 'area = "all"\n' + LEAST).area == Everywhere()
@@ -163,7 +162,7 @@ def test_the_least_that_must_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (('b.parquet"', 'b"\n[load]\ncalm_s = 100'), 6, "calm_s <= calm_most_s"),
         (('b.parquet"', 'b"\n[[load.steps]]\n[[load.steps]]\nposed_share = 2'), 8, "from 0.01"),
         (('b.parquet"', 'b"\n[load]\nsteps = 1'), 7, r"write \[\[load.steps\]\]"),
-        (('b.parquet"', 'b"\n[journal]\nenabled = "no"'), 7, "must be true or false"),
+        (('a = "a.mp4"', 'a = { source = "a.mp4", loop = "no" }'), 4, "must be true or false"),
         (('b.parquet"', 'b"\n[availability]\nmin_views = 2.5'), 7, "must be a whole number"),
         (('b.parquet"', 'b"\n[listen]\nmetrics = ":9"'), 7, "is no HOST:PORT"),
         (('b.parquet"', 'b"\n[telemetry]\nlog_level = "loud"'), 7, "none of debug"),

@@ -1,0 +1,37 @@
+"""Errors of the journal.
+
+TipoffError
+├── UnavailableError
+│   └── JournalError             the disk took nothing; the same commit may be tried again
+│       └── JournalFullError     because it is full
+├── JournalDamagedError          a record is not what was written
+│   └── ReplayDifferedError      the tracker, run again, gave something else
+└── ConflictError
+    └── JournalBusyError         another process writes it
+"""
+
+from __future__ import annotations
+
+from tipoff.errors import ConflictError, TipoffError, UnavailableError
+
+
+class JournalError(UnavailableError):
+    """The disk took nothing; the same commit may be tried again."""
+
+
+class JournalFullError(JournalError):
+    """The disk is full; older sessions may be pruned to make room."""
+
+
+class JournalDamagedError(TipoffError):
+    """A record is not what was written; the message says which, and what is wrong with it."""
+
+    status = "DATA_LOSS"
+
+
+class ReplayDifferedError(JournalDamagedError):
+    """The tracker, run again from the journal, gave something else than was written."""
+
+
+class JournalBusyError(ConflictError):
+    """Another process writes the journal."""

@@ -1,0 +1,359 @@
+"""The live loop: rounds of frames in, journalled calls and tracked frames out.
+
+One thread does it all: it puts frames together, asks about them, tracks the answers in the order in
+which the rounds began, takes the snapshots, and hands them to the committer. It waits for cameras
+and for inference only; whatever comes meanwhile overtakes what lies in the cameras' slots.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from accel import NotYetError, TimeOutOfRangeError
+from edge_node.frames import TrackedFrame
+from edge_node.journal.entries import StateChanged
+from edge_node.live.calls import RecordedTracker
+from edge_node.live.committer import Batch, FrameMark, Marks, Outgoing
+from edge_node.live.judge import RigJudge
+from edge_node.live.load import LoadOptions, LoadPolicy
+from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
+from edge_node.perception import Perception
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from accel import Rig, Snapshot, Tracker
+    from edge_node.area import Area
+    from edge_node.frames import CameraHealth, CameraState, Degradation
+    from edge_node.journal.entries import Entry
+    from edge_node.live.committer import Committer, Outlet
+    from edge_node.perception import Answered, Asked, Asking, Frame
+    from edge_node.planner import PlanOptions
+
+ROUNDS_IN_FLIGHT = 2
+"""Rounds that are being asked about at one time, at most."""
+SMOOTHED_WAITING = 512
+"""Times whose smoothed snapshots are waited for, at most."""
+IDLE_S = 0.25
+"""How often the loop looks whether it shall stop while nothing comes."""
+JUDGE_EVERY_NS = 1_000_000_000
+"""How often the rig's health is asked for, in capture time."""
+
+
+class CameraGroup(Protocol):
+    """The part of ``edge_node.cameras.Cameras`` that is used here."""
+
+    def take(self) -> list[Frame]:
+        """Give the frames that have come, in order of arrival."""
+
+    def health(self) -> tuple[CameraHealth, ...]:
+        """Tell how the cameras do, in the rig's order."""
+
+    def judge(self, name: str, state: CameraState | None, detail: str = "") -> None:
+        """Add what the tracker's residuals say of a camera; None: nothing is held against it."""
+
+    @property
+    def overtaken(self) -> int:
+        """Frames that were overtaken in their slots so far, over all cameras."""
+
+
+class LoopWatcher(Protocol):
+    """Is told what the loop does; the node's metrics and traces listen here."""
+
+    def tracked(self, work: Round, snapshot: Snapshot | None, seconds: float) -> None:
+        """A round was tracked; its snapshot is None where its time was not new."""
+
+    def left_out(self, frames: int, reason: str) -> None:
+        """Frames were left out."""
+
+    def level_changed(self, level: int) -> None:
+        """The load policy is on another step."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """How the loop runs."""
+
+    plan: PlanOptions
+    """How the closed loop spends inference."""
+    area: Area
+    """Where people are reported from."""
+    rounds: RoundOptions = field(default_factory=RoundOptions)
+    """How long rounds wait for cameras."""
+    load: LoadOptions = field(default_factory=LoadOptions)
+    """What is left out when inference cannot follow."""
+    checkpoint_every_ns: int = 10_000_000_000
+    """How much capture time lies between two checkpoints in the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopParts:
+    """What the loop works with."""
+
+    rig: Rig
+    """The calibrated cameras."""
+    cameras: CameraGroup
+    """Give the frames."""
+    inference: Asking | None
+    """Asks the models; None where every source brings its people along."""
+    tracker: Tracker
+    """Fresh, or resumed from the journal."""
+    committer: Committer
+    """Makes durable and sends."""
+    live: Outlet
+    """The hub of the live stream."""
+    smoothed: Outlet
+    """The hub of the smoothed stream."""
+    watcher: LoopWatcher
+    """Told what happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A round on its way."""
+
+    frames: list[Frame]
+    """Its frames in order of time and camera."""
+    asked: list[Asked]
+    """What is asked about each."""
+    began_ns: int
+    """When it was put together, on `time.monotonic_ns`."""
+
+    @property
+    def done(self) -> bool:
+        """Whether all its answers are there."""
+        return all(question.done for question in self.asked)
+
+
+class LiveLoop:
+    """Runs in the thread that calls :meth:`run`.
+
+    Args:
+        parts: What it works with.
+        options: How it runs.
+        clock_ns: Gives now, on the clock that frames' ``arrived_ns`` are told by.
+    """
+
+    def __init__(
+        self,
+        parts: LoopParts,
+        options: LoopOptions,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._parts, self._options, self._clock_ns = parts, options, clock_ns
+        self.tracker = RecordedTracker(parts.tracker)
+        self.perception = Perception(
+            parts.rig, parts.inference, self.tracker, options.plan, options.area
+        )
+        self._rounds = LiveRounds(options.rounds)
+        self._load = LoadPolicy(options.load)
+        self._judge = RigJudge(parts.rig.names)
+        self._in_flight: deque[Round] = deque()
+        self._smoothed_times: deque[int] = deque()
+        self._overtaken = 0
+        self._round = 0
+        self._newest_ns: int | None = None
+        self._judged_ns = 0
+        self._checkpoint_ns: int | None = None
+        self._cameras_said: tuple[tuple[str, str, str], ...] = ()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._log = structlog.get_logger(__name__)
+
+    def resume(self, members: Mapping[str, Any] | None, last_time_ns: int | None) -> None:
+        """Go on from where a session was; call it before :meth:`run`.
+
+        Args:
+            members: State of the area's membership; None: nobody was seen yet.
+            last_time_ns: Time of the last snapshot that was sent; none is sent again.
+        """
+        if members is not None:
+            self.perception.members.resume(members)
+        self._newest_ns = last_time_ns
+
+    def wake(self) -> None:
+        """Tell the loop, from any thread, that something has come."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the loop soon, from any thread: what is in flight is finished first."""
+        self._stopping = True
+        self._wake.set()
+
+    @property
+    def degradations(self) -> tuple[Degradation, ...]:
+        """What is left out now because inference cannot follow."""
+        return self._load.step.degradations()
+
+    @property
+    def level(self) -> int:
+        """The step of the load policy that is in force."""
+        return self._load.level
+
+    def run(self) -> None:
+        """Track until :meth:`stop`.
+
+        Raises:
+            TipoffError: Inference failed, as its client says.
+        """
+        while not self._stopping:
+            self._wait()
+            self.turn()
+        self.finish()
+
+    def turn(self) -> None:
+        """Do what can be done now: take what has come, ask about it, track what was answered."""
+        for frame in self._parts.cameras.take():
+            self._begin(self._rounds.add(frame))
+        self._begin(self._rounds.due(self._clock_ns()))
+        self._finish_done()
+
+    def finish(self) -> None:
+        """Track what is in flight and hand on what is left."""
+        while self._in_flight:
+            self._finish(self._in_flight.popleft())
+        self._hand_on([], None)
+
+    def _wait(self) -> None:
+        held_ns = self._rounds.wait_ns(self._clock_ns())
+        # A missing camera is looked for a few times within the hold, since beats run out, too.
+        timeout_s = IDLE_S if held_ns is None else min(held_ns / 4e9 + 0.0005, IDLE_S)
+        self._wake.wait(timeout_s)
+        self._wake.clear()
+
+    def _begin(self, frames: list[Frame] | None) -> None:
+        """Ask about a round, unless the load policy leaves it out."""
+        if not frames:
+            return
+        self._weigh(len(frames))
+        self._round += 1
+        if self._round % self._load.step.rate_divisor:
+            self._parts.watcher.left_out(len(frames), "rate_lowered")
+            return
+        while len(self._in_flight) >= ROUNDS_IN_FLIGHT:
+            self._finish(self._in_flight.popleft())
+        work = Round(frames, self.perception.begin(frames), self._clock_ns())
+        for question in work.asked:
+            if question.answer is not None:
+                question.answer.add_done_callback(lambda _done: self._wake.set())
+        self._in_flight.append(work)
+
+    def _weigh(self, frames: int) -> None:
+        """Let the load policy see how many frames were overtaken."""
+        overtaken = self._parts.cameras.overtaken
+        newly, self._overtaken = overtaken - self._overtaken, overtaken
+        if self._load.count(self._clock_ns(), frames, newly):
+            self.perception.planner.ease(self._load.step.detect_factor)
+            self.perception.posed_share = self._load.step.posed_share
+            said = [degradation.detail for degradation in self.degradations]
+            self._log.warning("load policy", level=self._load.level, leaves_out=said)
+            self._parts.watcher.level_changed(self._load.level)
+
+    def _finish_done(self) -> None:
+        while self._in_flight and self._in_flight[0].done:
+            self._finish(self._in_flight.popleft())
+
+    def _finish(self, work: Round) -> None:
+        """Track a round's answers and hand on what came of it."""
+        found = self.perception.wait(work.asked)
+        answered_ns = self._clock_ns()
+        began_s = time.perf_counter()
+        answers = self.perception.observe(found)
+        refused = sum(not answer.accepted for answer in answers)
+        if refused:
+            self._parts.watcher.left_out(refused, "tracker_refused")
+        everybody = self._hand_on(answers, work, answered_ns)
+        self._parts.watcher.tracked(work, everybody, time.perf_counter() - began_s)
+
+    def _hand_on(
+        self, answers: Sequence[Answered], work: Round | None, answered_ns: int = 0
+    ) -> Snapshot | None:
+        """Take the snapshots that are due and give the committer all that happened."""
+        outgoing: list[Outgoing] = []
+        health = self._parts.cameras.health()
+        everybody = self._live(answers, work.frames, health, outgoing) if work else None
+        outgoing += self._smoothed(health)
+        entries = (*self.tracker.take(), *self._changes(health))
+        if entries or outgoing:
+            marks = self._marks(work, answered_ns) if work else None
+            batch = Batch(entries, tuple(outgoing), marks)
+            self._parts.committer.put(batch, lambda: False)
+        return everybody
+
+    def _marks(self, work: Round, answered_ns: int) -> Marks:
+        frames = tuple(FrameMark(f.name, f.capture_time_ns, f.arrived_ns) for f in work.frames)
+        return Marks(frames, work.began_ns, answered_ns, self._clock_ns())
+
+    def _live(
+        self,
+        answers: Sequence[Answered],
+        frames: Sequence[Frame],
+        health: tuple[CameraHealth, ...],
+        outgoing: list[Outgoing],
+    ) -> Snapshot | None:
+        time_ns = round_time_ns(frames)
+        if self._newest_ns is not None and time_ns <= self._newest_ns:
+            self._parts.watcher.left_out(len(frames), "not_newer")
+            return None
+        self._newest_ns = time_ns
+        everybody, reported = self.perception.report(time_ns)
+        self.perception.learn(answers, reported)
+        self._judge_rig(time_ns)
+        frame = TrackedFrame(time_ns, reported, health)
+        outgoing.append(Outgoing(self._parts.live, "live", frame, self.tracker.digest(everybody)))
+        self._smoothed_times.append(time_ns)
+        return everybody
+
+    def _smoothed(self, health: tuple[CameraHealth, ...]) -> list[Outgoing]:
+        """Take the smoothed snapshots whose observations have come."""
+        outgoing = []
+        while self._smoothed_times:
+            time_ns = self._smoothed_times[0]
+            try:
+                everybody = self.tracker.snapshot(time_ns, smoothed=True)
+            except NotYetError:
+                break
+            except TimeOutOfRangeError:
+                self._parts.watcher.left_out(1, "smoothed_expired")
+                self._smoothed_times.popleft()
+                continue
+            self._smoothed_times.popleft()
+            frame = TrackedFrame(time_ns, self.perception.members.select(everybody), health)
+            digest = self.tracker.digest(everybody)
+            outgoing.append(Outgoing(self._parts.smoothed, "smoothed", frame, digest))
+        while len(self._smoothed_times) > SMOOTHED_WAITING:
+            self._smoothed_times.popleft()
+        return outgoing
+
+    def _judge_rig(self, time_ns: int) -> None:
+        if time_ns - self._judged_ns < JUDGE_EVERY_NS:
+            return
+        self._judged_ns = time_ns
+        for name, state, detail in self._judge.changes(self.tracker.health()):
+            self._parts.cameras.judge(name, state, detail)
+
+    def _changes(self, health: tuple[CameraHealth, ...]) -> list[Entry]:
+        """Give what the journal is to hold beside calls: cameras' states, checkpoints."""
+        entries: list[Entry] = []
+        said = tuple((camera.name, str(camera.state), camera.detail) for camera in health)
+        if said != self._cameras_said:
+            self._cameras_said = said
+            cameras = {name: {"state": state, "detail": detail} for name, state, detail in said}
+            entries.append(StateChanged("cameras", cameras))
+        if self._checkpoint_due():
+            self._checkpoint_ns = self._newest_ns
+            self.tracker.checkpoint()
+            entries.append(StateChanged("members", self.perception.members.state()))
+            entries += self.tracker.take()
+        return entries
+
+    def _checkpoint_due(self) -> bool:
+        if self._newest_ns is None or self._checkpoint_ns is None:
+            return self._newest_ns is not None
+        return self._newest_ns - self._checkpoint_ns >= self._options.checkpoint_every_ns

@@ -1,0 +1,165 @@
+"""Traces of frame-sets: from each camera's frame to the subscribers, one in so many.
+
+A span costs some 40 us, so only sampled frame-sets have any, and theirs are made when the frame-set
+was published, from the times that were noted on the way: what is not sampled pays nothing. What a
+subscriber was sent joins the trace later, as long as it is remembered.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from tipoff.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import Span
+
+    from edge_node.live.committer import Batch
+
+REMEMBERED = 64
+"""Sampled frame-sets whose sending may still join their traces."""
+FLUSH_WITHIN_MS = 2000
+"""How long spans that wait are sent at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceOptions:
+    """Which frame-sets are traced, and where to."""
+
+    endpoint: str = ""
+    """Where spans are sent by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces; empty: none
+    are made."""
+    every: int = 60
+    """One frame-set in so many is traced."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.every < 1:
+            raise InvalidInputError("traces are made of one frame-set in `every`: give 1 or more")
+
+
+class Traces:
+    """Makes spans of sampled frame-sets. Any thread may call any method.
+
+    Args:
+        about: What every span carries: node, session, epoch.
+        exporter: Takes the spans.
+        every: One frame-set in so many is traced.
+    """
+
+    def __init__(self, about: Mapping[str, str | int], exporter: SpanExporter, every: int) -> None:
+        resource = Resource({"service.name": "tipoff-edge-node", **about})
+        self._provider = TracerProvider(resource=resource)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("tipoff.edge_node")
+        self._every, self._count = every, 0
+        self._lock = threading.Lock()
+        self._roots: OrderedDict[tuple[str, int], Span] = OrderedDict()
+
+    @classmethod
+    def to(cls, options: TraceOptions, about: Mapping[str, str | int]) -> Traces | None:
+        """Send spans where the options say; None where they say nothing."""
+        if not options.endpoint:
+            return None
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        return cls(about, OTLPSpanExporter(endpoint=options.endpoint), options.every)
+
+    def published(self, batch: Batch, sequences: Sequence[int], committed_ns: int) -> str | None:
+        """Make the spans of a frame-set that is sampled.
+
+        Args:
+            batch: What was done in it.
+            sequences: Those of its outgoing frames.
+            committed_ns: When it was on disk, on `time.monotonic_ns`.
+
+        Returns:
+            The trace's id in hex; None where it is not sampled.
+        """
+        marks = batch.marks
+        if marks is None or not batch.outgoing:
+            return None
+        self._count += 1
+        if (self._count - 1) % self._every:
+            return None
+        # Marks are on the monotonic clock, spans on the wall's.
+        shift_ns = time.time_ns() - time.monotonic_ns()
+        began_ns = (batch.captured_ns or marks.began_ns) + shift_ns
+        root = self._tracer.start_span("frame_set", start_time=began_ns)
+        root.set_attributes(
+            {"frames": len(marks.frames), "time_ns": batch.outgoing[0].frame.time_ns}
+        )
+        context = trace.set_span_in_context(root)
+        for frame in marks.frames:
+            span = self._tracer.start_span(
+                "camera_frame",
+                context,
+                attributes={"camera": frame.camera, "capture_time_ns": frame.capture_time_ns},
+                start_time=(frame.arrived_ns or marks.began_ns) + shift_ns,
+            )
+            span.end(marks.began_ns + shift_ns)
+        published_ns = time.monotonic_ns()
+        steps = (
+            ("answer", marks.began_ns, marks.answered_ns),
+            ("track", marks.answered_ns, marks.tracked_ns),
+            ("commit", marks.tracked_ns, committed_ns),
+            ("publish", committed_ns, published_ns),
+        )
+        for name, from_ns, to_ns in steps:
+            span = self._tracer.start_span(name, context, start_time=from_ns + shift_ns)
+            span.end(max(from_ns, to_ns) + shift_ns)
+        root.end(published_ns + shift_ns)
+        self._remember(
+            root, [(out.kind, n) for out, n in zip(batch.outgoing, sequences, strict=True)]
+        )
+        return f"{root.get_span_context().trace_id:032x}"
+
+    def _remember(self, root: Span, keys: Sequence[tuple[str, int]]) -> None:
+        with self._lock:
+            for key in keys:
+                self._roots[key] = root
+            while len(self._roots) > REMEMBERED:
+                self._roots.popitem(last=False)
+
+    def wants(self, kind: str, sequence: int) -> bool:
+        """Say whether a message belongs to a trace."""
+        with self._lock:
+            return (kind, sequence) in self._roots
+
+    def sent(self, kind: str, sequence: int, peer: str, began_ns: int) -> None:
+        """Add that a subscriber was sent a message.
+
+        Args:
+            kind: Of the stream.
+            sequence: Of the message.
+            peer: Who was sent it.
+            began_ns: When it was taken for sending, in ns UTC.
+        """
+        with self._lock:
+            root = self._roots.get((kind, sequence))
+        if root is None:
+            return
+        span = self._tracer.start_span(
+            "send",
+            trace.set_span_in_context(root),
+            attributes={"kind": kind, "sequence": sequence, "peer": peer},
+            start_time=began_ns,
+        )
+        span.end()
+
+    def close(self) -> None:
+        """Send what waits."""
+        self._provider.force_flush(FLUSH_WITHIN_MS)
+        self._provider.shutdown()

@@ -1,0 +1,193 @@
+"""The live loop: what comes out rests on what came in, and on the disk before it is sent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accel import Tracker
+from edge_node.area import Everywhere
+from edge_node.frames import CameraState, DegradationKind
+from edge_node.journal.digest import snapshot_digest
+from edge_node.journal.entries import Checkpointed, Observed, Snapped, StateChanged
+from edge_node.live.load import LoadOptions, LoadStep
+from edge_node.live.loop import LoopOptions
+from edge_node.planner import PlanOptions
+from tests.support.live import PlayedNode
+from tests.support.pipelines import PERIOD_NS, WalkerInference, Walkers
+
+BEATS = 60
+
+
+def steady() -> PlayedNode:
+    node = PlayedNode()
+    node.play(range(BEATS))
+    node.close()
+    return node
+
+
+def test_every_beat_gives_a_live_snapshot_of_everybody() -> None:
+    node = steady()
+    assert node.live.times_ns[5:] == [beat * PERIOD_NS for beat in range(5, BEATS)]
+    assert {len(m.frame.snapshot) for m in node.live.published[10:]} == {3}
+    assert not node.watch.left
+
+
+def test_smoothed_snapshots_come_for_the_same_times_once_their_lag_has_come() -> None:
+    node = steady()
+    lag_ns = round(node.tracker.options.lag_ms * 1e6)
+    newest = (BEATS - 1) * PERIOD_NS
+    assert node.smoothed.times_ns == [t for t in node.live.times_ns if t + lag_ns <= newest]
+    assert [m.sequence for m in node.smoothed.published] == list(
+        range(1, len(node.smoothed.published) + 1)
+    )
+
+
+def test_the_calls_written_down_repeat_every_snapshot_bit_for_bit() -> None:
+    node = steady()
+    again = Tracker(node.rig, node.tracker.options)
+    compared = 0
+    for entry in node.log.entries:
+        if isinstance(entry, Observed):
+            assert again.observe(entry.camera, entry.capture_time_ns, entry.keypoints)
+        elif isinstance(entry, Snapped):
+            snapshot = again.snapshot(entry.time_ns, smoothed=entry.kind == "smoothed")
+            assert snapshot_digest(snapshot) == entry.digest
+            compared += 1
+    assert compared == len(node.live.published) + len(node.smoothed.published)
+
+
+def test_checkpoints_stand_among_the_calls_where_they_were_made() -> None:
+    options = LoopOptions(PlanOptions(), Everywhere(), checkpoint_every_ns=20 * PERIOD_NS)
+    node = PlayedNode(options=options)
+    node.play(range(BEATS))
+    node.close()
+    places = [i for i, e in enumerate(node.log.entries) if isinstance(e, Checkpointed)]
+    assert len(places) == 3
+    entry = node.log.entries[places[1]]
+    assert isinstance(entry, Checkpointed)
+    resumed = Tracker.restore(node.rig, entry.checkpoint)
+    for later in node.log.entries[places[1] :]:
+        if isinstance(later, Observed):
+            resumed.observe(later.camera, later.capture_time_ns, later.keypoints)
+        elif isinstance(later, Snapped) and later.kind == "live":
+            assert snapshot_digest(resumed.snapshot(later.time_ns)) == later.digest
+    members = [e for e in node.log.entries if isinstance(e, StateChanged) and e.name == "members"]
+    assert len(members) == 3
+    assert len(members[-1].value["members"]) == 3
+
+
+def test_a_camera_that_falls_silent_costs_no_snapshot() -> None:
+    node = PlayedNode()
+    node.play(range(30))
+    for beat in range(30, 60):
+        for camera in range(3):
+            node.cameras.put(camera, beat)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+        node.now_ns = beat * PERIOD_NS + 10_000_000
+        node.loop.turn()
+    node.close()
+    assert node.live.times_ns[-25:] == [beat * PERIOD_NS for beat in range(35, 60)]
+
+
+def test_a_time_that_is_not_new_gives_no_snapshot_and_its_calls_are_kept() -> None:
+    node = PlayedNode()
+    node.play(range(10))
+    node.play(range(8, 9))
+    node.play(range(10, 14))
+    node.close()
+    assert node.watch.left["not_newer"] == 4
+    refused = [e for e in node.log.entries if isinstance(e, Observed) and not e.accepted]
+    assert len(refused) == 4
+    assert node.live.times_ns == sorted(set(node.live.times_ns))
+
+
+def test_pictures_are_looked_at_by_inference() -> None:
+    inference = WalkerInference(Walkers(), slow_s=0.0)
+    node = PlayedNode(inference=inference)
+    for beat in range(30):
+        for camera in range(4):
+            node.cameras.put(camera, beat, picture=True)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    inference.close()
+    assert len(node.live.published) >= 27
+    assert len(node.live.published[-1].frame.snapshot) == 3
+
+
+def test_under_load_the_steps_are_taken_said_and_left_again() -> None:
+    load = LoadOptions(
+        steps=(LoadStep(detect_factor=2), LoadStep(posed_share=0.5), LoadStep(rate_divisor=2)),
+        window_s=0.1,
+        calm_s=0.5,
+        calm_most_s=0.5,
+    )
+    inference = WalkerInference(Walkers(), slow_s=0.0)
+    node = PlayedNode(
+        inference=inference, options=LoopOptions(PlanOptions(), Everywhere(), load=load)
+    )
+    for beat in range(200):
+        node.cameras.overtaken += 4 if 40 <= beat < 80 else 0
+        for camera in range(4):
+            node.cameras.put(camera, beat, picture=True)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    inference.close()
+    assert node.watch.levels == [1, 2, 3, 2, 1, 0]
+    said = [d.kind for m in node.live.published if m.state for d in m.state.degradations]
+    assert set(said) == {
+        DegradationKind.FEWER_DETECTIONS,
+        DegradationKind.FEWER_POSES,
+        DegradationKind.LOWER_RATE,
+    }
+    assert node.watch.left["rate_lowered"] > 0
+    last = node.live.published[-1]
+    assert last.state is not None
+    assert last.state.degradations == ()
+    assert len(last.frame.snapshot) == 3
+
+
+def test_with_half_of_the_people_posed_those_are_chosen_from_whom_most_is_gained() -> None:
+    inference = WalkerInference(Walkers(people=6), slow_s=0.0)
+    node = PlayedNode(inference=inference)
+
+    def boxes_asked(beats: range) -> int:
+        before = len(inference.asked)
+        for beat in beats:
+            for camera in range(4):
+                node.cameras.put(camera, beat, picture=True)
+            node.now_ns = beat * PERIOD_NS + 2
+            node.loop.turn()
+        tasks = [task for _, _, asked in inference.asked[before:] for task in asked]
+        return sum(len(getattr(task, "people", ())) for task in tasks)
+
+    boxes_asked(range(20))
+    full = boxes_asked(range(20, 30))
+    node.loop.perception.posed_share = 0.5
+    half = boxes_asked(range(30, 40))
+    node.close()
+    inference.close()
+    assert 0.35 * full <= half <= 0.65 * full
+    assert len(node.live.published[-1].frame.snapshot) == 6
+
+
+def test_a_camera_whose_views_contradict_the_others_is_named() -> None:
+    node = PlayedNode(Walkers().rig)
+    rng = np.random.default_rng(3)
+    node.play(range(1500))
+    names = {name for name, _, _ in node.cameras.judged}
+    assert names == set(node.rig.names)
+    node.cameras.judged.clear()
+    for beat in range(1500, 2100):
+        for camera in range(4):
+            node.cameras.put(camera, beat)
+        if beat % 1 == 0:
+            bad = node.cameras.frames[1]
+            bad.keypoints[..., 0] += 25.0 + rng.normal()  # type: ignore[union-attr]
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    said = {name: state for name, state, _ in node.cameras.judged}
+    assert said.get(node.rig.names[1]) is CameraState.MOVED
