@@ -217,10 +217,17 @@ class Perception:
         return everybody, self.members.select(everybody)
 
     def learn(self, answers: Sequence[Answered], reported: Snapshot) -> tuple[ViewDetections, ...]:
-        """Let the planner learn from a finished round, and give the views of its pictures."""
-        pictures = [answer for answer in answers if isinstance(answer.frame, CameraFrame)]
-        views = tuple(self._view(answer.frame, answer.found, reported) for answer in pictures)
-        self.planner.learn(views, [answer.found.scores for answer in pictures])
+        """Let the planner learn from a finished round, and give the views of its pictures.
+
+        A frame that the tracker refused, because it came too late, teaches nothing.
+        """
+        seen = [
+            answer
+            for answer in answers
+            if isinstance(answer.frame, CameraFrame) and answer.accepted
+        ]
+        views = tuple(self._view(answer.frame, answer.found, reported) for answer in seen)
+        self.planner.learn(views, [answer.found.scores for answer in seen])
         self.planner.learn_tracks(frozenset(int(i) for i in reported.ids))
         return views
 

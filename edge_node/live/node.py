@@ -32,6 +32,7 @@ from edge_node.journal.folder import file_bytes, places
 from edge_node.journal.journal import Journal, JournalOptions
 from edge_node.journal.keeping import KeepOptions
 from edge_node.journal.keys import NodeKey
+from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.admin import AdminServer
 from edge_node.live.committer import Committer
 from edge_node.live.loop import LiveLoop, LoopOptions, LoopParts
@@ -49,6 +50,7 @@ from tipoff.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from edge_node.area import Area
     from edge_node.cameras.group import CameraStatus
@@ -63,8 +65,6 @@ COMMIT_REST_WITHIN_S = 4.0
 """How long a disk that does not answer is waited for at the end."""
 DRAIN_WITHIN_S = 5.0
 """How long subscribers are given to take what is left."""
-JOURNAL = "journal"
-"""Folder of the journal in a session's state."""
 SOCKET = "admin.sock"
 """Socket of the node's service in a session's state."""
 MS = 1_000_000
@@ -119,7 +119,7 @@ def open_parts(settings: SessionSettings, report: Callable[[str], None]) -> Iter
     with ExitStack() as opened:
         inference = opened.enter_context(_inference(settings, report))
         facts = _facts(settings, rig, options, models)
-        journal = Journal.open(settings.state / JOURNAL, facts, key, _journal_options(settings))
+        journal = Journal.open(journal_folder(settings), facts, key, _journal_options(settings))
         opened.callback(journal.close)
         resumed = resume(journal, rig, options, area)
         yield Opened(settings, rig, area, models, inference, key, journal, resumed)
@@ -172,6 +172,12 @@ def _journal_options(settings: SessionSettings) -> JournalOptions:
     journal = settings.journal
     keep = KeepOptions(round(journal.max_gb * 1e9), journal.max_age_h * 3600.0)
     return JournalOptions(keep=keep)
+
+
+def journal_folder(settings: SessionSettings) -> Path:
+    """Give the folder of a session's journal: among the user's, or those of a state of its own."""
+    own = settings.state != state_folder() / settings.name
+    return session_folder(settings.name, journals_folder(settings.state) if own else None)
 
 
 def time_base(settings: SessionSettings) -> TimeBase:
