@@ -22,6 +22,9 @@ DOCTEST_SHA256 := b1b43598b8e7f347af1c00f2263f0a19af4c632c808a6fc78a0617eb494c2c
 DOCTEST := $(CACHE)/doctest/$(DOCTEST_SHA256)
 DOCTEST_INCLUDE := $(DOCTEST)/usr/include
 
+# What the tests' RTSP cameras are made of.
+RTSP_PACKAGES := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly
+
 # Debian's clang-14 with libclang-rt-14-dev, or another clang with libFuzzer.
 FUZZ_CXX ?= clang++-14
 FUZZ_SECONDS ?= 600
@@ -31,7 +34,7 @@ CPP = $(wildcard accel/core/*.cpp accel/core/*.hpp accel/bindings/*.cpp accel/bi
 STUBTESTED = $(if $(wildcard accel/_core.pyi),accel._core) $(if $(wildcard accel/decode.pyi),accel.decode)
 
 # Where a target is no file.
-.PHONY: where-wheels help demo test lint bench clean env native stubs released lock wheel wheels doctest models cpp cpp-sanitised cpp-tsan fuzz pytest
+.PHONY: where-wheels help demo test lint bench clean env native stubs released lock wheel wheels doctest models cpp cpp-sanitised cpp-tsan fuzz pytest rtsp
 
 help:
 	@echo "make demo    real camera videos into 3D tracks, through the real Triton, into out/demo/"
@@ -141,8 +144,17 @@ test:
 	@echo "[8/8] test: contract, unit and integration tests"
 	@$(MAKE) pytest
 
-pytest:
+pytest: rtsp
 	@$(BIN)/pytest --durations=10 tests
+
+# The cameras of the tests: Debian's RTSP server, under Debian's own Python.
+rtsp:
+	@missing=$$(for p in $(RTSP_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	[ -z "$$missing" ] || { echo "      installing $$(echo $$missing), once"; as=; [ $$(id -u) = 0 ] || as=sudo; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ $$as apt-get -qq install --no-install-recommends -y $$missing >/dev/null 2>&1 \
+	|| { $$as apt-get -qq update && $$as apt-get -qq install --no-install-recommends -y $$missing >/dev/null; }; } \
+	|| { echo "error: the tests of live cameras need Debian's $$(echo $$missing)" >&2; exit 1; }; }
 
 lint: native
 	@echo "[1/7] lint: ruff check"

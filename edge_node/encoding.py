@@ -107,9 +107,9 @@ def encode_snapshot(
         track_ids=tracks.ids.tolist(),
     )
     tail = pb.Snapshot(
-        cameras=[_camera(health) for health in frame.cameras],
+        cameras=[build_camera(health) for health in frame.cameras],
         availability=_availability(state),
-        degradations=_degradations(state),
+        degradations=build_degradations(state),
     )
     return message(
         _SNAPSHOT,
@@ -128,7 +128,8 @@ def _upper_triangles(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     return matrices.reshape(-1, 9)[:, UPPER_TRIANGLE]
 
 
-def _camera(health: CameraHealth) -> pb.CameraHealth:
+def build_camera(health: CameraHealth) -> pb.CameraHealth:
+    """Build what is said of a camera."""
     return pb.CameraHealth(
         name=health.name,
         state=_STATES[health.state],
@@ -159,7 +160,8 @@ def build_availability(availability: Availability) -> pb.Availability:
     )
 
 
-def _degradations(state: NodeState) -> list[pb.Degradation]:
+def build_degradations(state: NodeState) -> list[pb.Degradation]:
+    """Build what is said of everything that a node does less well than it should."""
     return [
         pb.Degradation(kind=_DEGRADATIONS[one.kind], detail=one.detail)
         for one in state.degradations
@@ -190,7 +192,7 @@ def encode_heartbeat(
         newest_sequence=newest,
         sent_ns=sent_ns,
         availability=_availability(state),
-        degradations=_degradations(state),
+        degradations=build_degradations(state),
         journal_head=None if head is None else build_journal_head(head),
     )
     return pb.StreamTracksResponse(heartbeat=heartbeat).SerializeToString()

@@ -62,6 +62,7 @@ class Hub:
         limits: HubLimits | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         past: Sequence[Held] = (),
+        first: int = 1,
     ) -> None:
         """Make a hub that holds the past.
 
@@ -71,6 +72,8 @@ class Hub:
             limits: What is held at most.
             clock_ns: Gives now, in ns UTC.
             past: What is left of earlier epochs, in order and without holes but between epochs.
+            first: Sequence of the first snapshot to come: more than 1 where a past game is served
+                again whose journal begins within an epoch.
 
         Raises:
             ValueError: The past is not in order, has holes, or reaches into the new epoch.
@@ -78,8 +81,8 @@ class Hub:
         self.description = description
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
-        self._ring = Ring(description.epoch, limits or HubLimits(), past)
-        self._prepared = 0
+        self._ring = Ring(description.epoch, limits or HubLimits(), past, first)
+        self._prepared = first - 1
         self._closed = False
         self._end: SessionEnd | None = None
         self._said, self._said_ns = NOTHING_TO_SAY, clock_ns()
@@ -109,7 +112,7 @@ class Hub:
         with self._lock:
             self._say(said, now_ns)
             # Behind what was prepared within this epoch there is no restart.
-            return self._ring.behind_last(held) if sequence == 1 else held
+            return self._ring.behind_last(held) if sequence == self._ring.first else held
 
     def publish(self, held: Held) -> None:
         """Hold what was prepared, and tell whoever listens.
@@ -218,7 +221,10 @@ class Hub:
     def held_range(self) -> tuple[int, int]:
         """Return the oldest and the newest sequence held of the present epoch; zeros where none."""
         with self._lock:
-            return (max(self._ring.oldest, 1), self._ring.newest) if self._ring.newest else (0, 0)
+            ring = self._ring
+            return (
+                (max(ring.oldest, ring.first), ring.newest) if ring.newest >= ring.first else (0, 0)
+            )
 
     def find(self, epoch: int, sequence: int) -> int:
         """Return the place of the first snapshot held at (epoch, sequence) or behind it.

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUARTER_TURN = 90
+LUMA_FIRST = frozenset(
+    ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
+)
+"""Formats whose first plane is brightness, a byte a pixel."""
 
 
 class DecodedPicture:
@@ -36,6 +40,19 @@ class DecodedPicture:
     def height_px(self) -> int:
         """Height of the upright picture."""
         return int(self._frame.width if self._turns % 2 else self._frame.height)
+
+    def luma(self) -> NDArray[np.uint8]:
+        """Give the brightness as it was decoded, not turned: uint8, a view where that is possible.
+
+        It is valid as long as the picture is.
+        """
+        frame = self._frame
+        if frame.format.name not in LUMA_FIRST:
+            frame = VideoReformatter().reformat(frame, format="gray", threads=1)
+        plane = frame.planes[0]
+        lines = np.frombuffer(memoryview(plane), np.uint8)
+        rows = lines[: plane.height * plane.line_size].reshape(plane.height, plane.line_size)
+        return rows[:, : plane.width]
 
     def rgb_into(self, out: NDArray[np.uint8]) -> None:
         """Write the upright picture as RGB into ``out``, scaled to its size.

@@ -70,13 +70,14 @@ class Held:
 class Ring:
     """Holds what is newest within its limits. Not thread-safe: its hub is."""
 
-    def __init__(self, epoch: int, limits: HubLimits, past: Sequence[Held]) -> None:
+    def __init__(self, epoch: int, limits: HubLimits, past: Sequence[Held], first: int = 1) -> None:
         """Hold the past.
 
         Args:
             epoch: The present one.
             limits: What is held at most.
             past: What is left of earlier epochs, in order and without holes but between epochs.
+            first: Sequence of the present epoch's first snapshot to come.
 
         Raises:
             ValueError: The past is not in order, has holes, or reaches into the present epoch.
@@ -85,8 +86,9 @@ class Ring:
         self._limits = limits
         self._held: dict[int, Held] = {}
         self.bytes = 0
-        self.oldest = 1 - len(past)
-        self.newest = 0
+        self.first = first
+        self.oldest = first - len(past)
+        self.newest = first - 1
         self.last: Held | None = None
         for place, held in enumerate(past, self.oldest):
             self._take_over(place, held)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge_node.hub import Hub
+    from edge_node.service import SentHook
 
 MAX_REQUEST_BYTES = 64 * 1024
 """Largest message of a client; a Subscribe has some 50 bytes."""
@@ -63,6 +64,8 @@ class ServerOptions:
     """Bounds of the service."""
     drain_within_s: float = DRAIN_WITHIN_S
     """How long subscribers are given to take what is left when the server shuts down."""
+    on_sent: SentHook | None = None
+    """Told whenever a stream has sent snapshots; see :class:`TrackingService`."""
 
 
 class StreamServer:
@@ -94,7 +97,7 @@ class StreamServer:
         )
         port = self._bind(server)
         self._server = server
-        self._service = TrackingService(self._hubs, limits)
+        self._service = TrackingService(self._hubs, limits, self._options.on_sent)
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

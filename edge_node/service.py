@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from edge_node.hub import Hub
 
     Context = grpc.aio.ServicerContext[object, bytes]
+    SentHook = Callable[[StreamKind, int, str, int], None]
 
 SERVICE = pb.DESCRIPTOR.services_by_name["TrackingService"].full_name
 """The service's full name."""
@@ -134,9 +135,21 @@ class _Outlet:
 class TrackingService:
     """Serves hubs by session and kind, in one asyncio loop; only hubs are touched by others."""
 
-    def __init__(self, hubs: Sequence[Hub], limits: ServiceLimits | None = None) -> None:
-        """Serve ``hubs``, no two of one session and kind. Made inside the loop that serves."""
-        self._limits = limits or ServiceLimits()
+    def __init__(
+        self,
+        hubs: Sequence[Hub],
+        limits: ServiceLimits | None = None,
+        on_sent: SentHook | None = None,
+    ) -> None:
+        """Serve ``hubs``, no two of one session and kind. Made inside the loop that serves.
+
+        Args:
+            hubs: What is served.
+            limits: Bounds.
+            on_sent: Told the kind, the newest sequence, the peer and when its sending began, in ns
+                UTC, whenever a stream has sent snapshots. Called in the loop; returns at once.
+        """
+        self._limits, self._on_sent = limits or ServiceLimits(), on_sent
         self._outlets = {
             (hub.description.session, hub.description.kind): _Outlet(hub) for hub in hubs
         }
@@ -315,8 +328,12 @@ class TrackingService:
             # Asked before taking: what is written in between must not be missed.
             ended = hub.ended
             messages = subscription.take()
+            began_ns = time.time_ns() if self._on_sent is not None else 0
             for message in messages:
                 await context.write(message)
+            if messages and self._on_sent is not None:
+                kind = hub.description.kind
+                self._on_sent(kind, subscription.last_sent[1], context.peer(), began_ns)
             heartbeat, stream.heartbeat = stream.heartbeat, b""
             if heartbeat:
                 await context.write(heartbeat)

@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 import structlog
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from edge_node.pipeline import Pipeline
     from edge_node.session import Session, SessionOptions
 
 TAKE_REST_WITHIN_S = 10.0
@@ -60,21 +59,35 @@ class ServeOptions:
     """Whether a program reads stdout."""
 
 
+class Ending(Protocol):
+    """What ends when the process is told to go."""
+
+    def stop(self) -> None:
+        """End soon; returns at once."""
+
+
+class Readying(Protocol):
+    """What says that nobody new is to come."""
+
+    def set_ready(self, ready: bool, /) -> None:
+        """Say whether the session can be followed."""
+
+
 class Stop:
     """Whether the process was told to go, and who is to know of it."""
 
     def __init__(self) -> None:
         """Nobody has said anything."""
         self._asked = threading.Event()
-        self._pipeline: Pipeline | None = None
-        self._server: StreamServer | None = None
+        self._pipeline: Ending | None = None
+        self._server: Readying | None = None
 
     @property
     def asked(self) -> bool:
         """Whether the process was told to go."""
         return self._asked.is_set()
 
-    def tell(self, pipeline: Pipeline, server: StreamServer) -> None:
+    def tell(self, pipeline: Ending, server: Readying) -> None:
         """Have these told."""
         self._pipeline, self._server = pipeline, server
         if self.asked:

@@ -127,11 +127,26 @@ def _bar(label: str, total: int | None, unit: str) -> Iterator[_Bar]:
         yield _Bar(drawn, drawn.add_task(label, total=total))
 
 
-def configure_logging(verbosity: int = 0) -> None:
+_process_ids: dict[str, str | int] = {}
+
+
+def name_process(**ids: str | int) -> None:
+    """Have every log line of this process carry these ids, whichever thread writes it."""
+    _process_ids.update(ids)
+
+
+def _add_process_ids(_logger: Any, _method: str, event: Any) -> Any:
+    for name, value in _process_ids.items():
+        event.setdefault(name, value)
+    return event
+
+
+def configure_logging(verbosity: int = 0, level: str | None = None) -> None:
     """Send structlog to stderr, so that stdout stays the result's.
 
-    `TIPOFF_LOG` (debug, info, warning, error) says from which level, else `verbosity`: 0 is
-    warning, 1 info, 2 debug. `TIPOFF_LOG_FORMAT=json` writes a JSON object a line.
+    `TIPOFF_LOG` (debug, info, warning, error) says from which level, else `level`, else
+    `verbosity`: 0 is warning, 1 info, 2 debug. `TIPOFF_LOG_FORMAT=json` writes a JSON object a
+    line.
 
     Raises:
         InvalidInputError: `TIPOFF_LOG` names no level.
@@ -147,20 +162,21 @@ def configure_logging(verbosity: int = 0) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_process_ids,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([structlog.processors.format_exc_info] if as_json else []),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_level(verbosity)),
+        wrapper_class=structlog.make_filtering_bound_logger(_level(verbosity, level)),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
 
-def _level(verbosity: int) -> int:
+def _level(verbosity: int, level: str | None) -> int:
     levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-    default = ("warning", "info", "debug")[min(verbosity, 2)]
+    default = level or ("warning", "info", "debug")[min(verbosity, 2)]
     name = os.environ.get("TIPOFF_LOG", default).lower()
     if name not in levels:
         raise InvalidInputError(f"TIPOFF_LOG={name} is no level; use one of {', '.join(levels)}")

@@ -16,6 +16,8 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     │   ├── VideoError                     INVALID_ARGUMENT    exit 2   edge_node
     │   ├── CameraMatchError               INVALID_ARGUMENT    exit 2   edge_node
     │   ├── FrameSizeError                 INVALID_ARGUMENT    exit 2   edge_node
+    │   ├── SourceError                    INVALID_ARGUMENT    exit 2   edge_node
+    │   ├── SessionFileError               INVALID_ARGUMENT    exit 2   edge_node
     │   ├── SequenceOutOfRangeError        OUT_OF_RANGE        exit 2   tipoff
     │   └── BadRequestError                INVALID_ARGUMENT    exit 2   triton_models
     ├── NotFoundError                      NOT_FOUND           exit 3   also a LookupError
@@ -24,6 +26,7 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     │   └── PortTakenError                 FAILED_PRECONDITION exit 4   triton_models
     ├── UnavailableError                   UNAVAILABLE         exit 5   retry
     │   ├── OverloadedError                RESOURCE_EXHAUSTED  exit 5   retry, tipoff
+    │   ├── CameraLostError                UNAVAILABLE         exit 5   retry, edge_node
     │   ├── ServerUnavailableError         UNAVAILABLE         exit 5   retry, triton_models
     │   └── SlotsBusyError                 UNAVAILABLE         exit 5   retry, triton_models
     ├── DeadlineError                      DEADLINE_EXCEEDED   exit 6   retry, also a TimeoutError

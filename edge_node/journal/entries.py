@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_node.journal.facts import SessionFacts
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:
@@ -26,6 +28,18 @@ class Observed:
     """Identities that were looked for; None: everybody."""
     accepted: bool
     """Whether the tracker took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A camera's frame that never reached the tracker."""
+
+    camera: int
+    """Index into the rig."""
+    capture_time_ns: int
+    """Mid-exposure of the first row."""
+    reason: str
+    """Why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,14 @@ class Checkpointed:
 
 
 @dataclass(frozen=True, slots=True)
+class Restarted:
+    """The tracker began anew, knowing nothing: what was tracked before could not be resumed."""
+
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """Something beside the tracker changed: cameras, members of the area, availability."""
 
@@ -72,4 +94,22 @@ class Ended:
     """Why, in words."""
 
 
-Entry: TypeAlias = Observed | Snapped | Checkpointed | StateChanged | Ended
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The beginning of a file of the journal; the journal itself writes it."""
+
+    facts: SessionFacts
+    """What made the records after it."""
+    public_key: bytes
+    """Ed25519, 32 bytes: whose signature the heads bear."""
+    continues: bool
+    """Whether the tracker goes on with what it knew at the record before."""
+    begins_epoch: bool = True
+    """False where a file was full and this one goes on with the same epoch."""
+    cut: str = ""
+    """What was found damaged before it and moved aside, in words; empty where nothing was."""
+
+
+Entry: TypeAlias = (
+    Observed | Dropped | Snapped | Checkpointed | Restarted | StateChanged | Ended | Opened
+)

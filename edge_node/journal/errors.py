@@ -1,14 +1,18 @@
 """Errors of the journal.
 
 TipoffError
-└── UnavailableError
-    └── JournalError             the disk took nothing; the same commit may be tried again
-        └── JournalFullError     because it is full
+├── UnavailableError
+│   └── JournalError             the disk took nothing; the same commit may be tried again
+│       └── JournalFullError     because it is full
+├── JournalDamagedError          a record is not what was written
+│   └── ReplayDifferedError      the tracker, run again, gave something else
+└── ConflictError
+    └── JournalBusyError         another process writes it
 """
 
 from __future__ import annotations
 
-from tipoff.errors import UnavailableError
+from tipoff.errors import ConflictError, TipoffError, UnavailableError
 
 
 class JournalError(UnavailableError):
@@ -17,3 +21,17 @@ class JournalError(UnavailableError):
 
 class JournalFullError(JournalError):
     """The disk is full; older sessions may be pruned to make room."""
+
+
+class JournalDamagedError(TipoffError):
+    """A record is not what was written; the message says which, and what is wrong with it."""
+
+    status = "DATA_LOSS"
+
+
+class ReplayDifferedError(JournalDamagedError):
+    """The tracker, run again from the journal, gave something else than was written."""
+
+
+class JournalBusyError(ConflictError):
+    """Another process writes the journal."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -26,7 +26,7 @@ from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
 from edge_node.perception import Perception
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from accel import Rig, Snapshot, Tracker
     from edge_node.area import Area
@@ -166,6 +166,17 @@ class LiveLoop:
         self._stopping = False
         self._log = structlog.get_logger(__name__)
 
+    def resume(self, members: Mapping[str, Any] | None, last_time_ns: int | None) -> None:
+        """Go on from where a session was; call it before :meth:`run`.
+
+        Args:
+            members: State of the area's membership; None: nobody was seen yet.
+            last_time_ns: Time of the last snapshot that was sent; none is sent again.
+        """
+        if members is not None:
+            self.perception.members.resume(members)
+        self._newest_ns = last_time_ns
+
     def wake(self) -> None:
         """Tell the loop, from any thread, that something has come."""
         self._wake.set()
@@ -228,6 +239,9 @@ class LiveLoop:
         while len(self._in_flight) >= ROUNDS_IN_FLIGHT:
             self._finish(self._in_flight.popleft())
         work = Round(frames, self.perception.begin(frames), self._clock_ns())
+        late = sum(question.too_late for question in work.asked)
+        if late:
+            self._parts.watcher.left_out(late, "too_late")
         for question in work.asked:
             if question.answer is not None:
                 question.answer.add_done_callback(lambda _done: self._wake.set())

@@ -1,11 +1,11 @@
 """Rounds of live cameras: the frames of about one time, put together as they arrive.
 
-Cameras share no trigger, differ in rate, and fall silent. A round ends as soon as every camera that
-is due has given its frame, before a camera gives a second one, or when it was held long enough for
-those that are missing. So a healthy rig waits for its slowest camera and for nothing else, and a
-camera that fails costs its hold once, not in every round: whoever misses a beat is not waited for
-until it gives frames again. Rounds are cut where the cameras pause longest, so that cameras that
-run in step end up in one round, whichever of them gave the first frame.
+Cameras share no trigger, differ in rate, and fall silent. A round spans one beat of the fastest
+camera in it, by capture times: whoever should have captured a frame within that beat is waited for,
+and nobody else. It ends as soon as all of those are there, before a camera gives a second frame, or
+when it was held long enough. So a healthy rig waits for its slowest link and for nothing else, and
+a camera that fails costs its hold once, not in every round: whoever misses a beat is not waited for
+until it gives frames again.
 
 No clock in here: frames carry when they arrived, and the caller says what time it is.
 """
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 REMEMBERED_BEATS = 7
 """Intervals between a camera's frames that its beat is taken from."""
-MISSED_BEATS = 1.5
-"""A camera that is silent for so many of its beats is not waited for."""
+MISSED_BEATS = 0.5
+"""A camera whose next frame was due so many beats before a round is not waited for."""
+SPAN_BEATS = 0.75
+"""Part of a beat that a round spans: what is due later belongs to the next one."""
 SPREAD_NS = 1_000_000_000
 """A capture time so far from the round's median says nothing about when the round was."""
 
@@ -38,30 +40,27 @@ class RoundOptions:
     """How long a round is held for a camera that is due, from its first frame's arrival."""
 
 
-LONGER_PAUSE = 1.5
-"""A pause within a round that is so many times the one before it had better been between two."""
-
-
 class Beat:
-    """When a camera's next frame is due."""
+    """How a camera's frames follow each other."""
 
     def __init__(self) -> None:
-        self._last_ns: int | None = None
+        self._capture_ns: int | None = None
         self._intervals: deque[int] = deque(maxlen=REMEMBERED_BEATS)
+        self.interval_ns: float | None = None
+        """Between two capture times, usually; None where nobody knows yet."""
 
-    def arrived(self, now_ns: int) -> None:
-        """Take in that a frame arrived."""
-        if self._last_ns is not None:
-            self._intervals.append(now_ns - self._last_ns)
-        self._last_ns = now_ns
+    def took(self, frame: Frame) -> None:
+        """Take in a frame."""
+        if self._capture_ns is not None:
+            self._intervals.append(frame.capture_time_ns - self._capture_ns)
+            self.interval_ns = max(median(self._intervals), 1.0)
+        self._capture_ns = frame.capture_time_ns
 
-    def due_ns(self, now_ns: int) -> float | None:
-        """Give when a frame should come; None where nobody knows or it has missed its beat."""
-        if self._last_ns is None or not self._intervals:
+    def due_ns(self) -> float | None:
+        """Give the next capture time; None where nobody knows it."""
+        if self._capture_ns is None or self.interval_ns is None:
             return None
-        interval = median(self._intervals)
-        missed = now_ns - self._last_ns >= MISSED_BEATS * interval
-        return None if missed else self._last_ns + interval
+        return self._capture_ns + self.interval_ns
 
 
 class LiveRounds:
@@ -76,8 +75,6 @@ class LiveRounds:
         self._beats: dict[int, Beat] = {}
         self._current: dict[int, Frame] = {}
         self._since_ns = 0
-        self._last_ns = 0
-        self._pause_ns = 0
 
     def add(self, frame: Frame) -> list[Frame] | None:
         """Take in a frame; gives the round that this one ended, without it where it was a second.
@@ -85,13 +82,10 @@ class LiveRounds:
         Args:
             frame: With ``arrived_ns``; frames come in order of arrival.
         """
-        beat = self._beats.setdefault(frame.camera, Beat())
-        beat.arrived(frame.arrived_ns)
+        self._beats.setdefault(frame.camera, Beat()).took(frame)
         ended = self._end() if frame.camera in self._current else None
         if not self._current:
             self._since_ns = frame.arrived_ns
-            self._pause_ns = frame.arrived_ns - self._last_ns
-        self._last_ns = frame.arrived_ns
         self._current[frame.camera] = frame
         return ended
 
@@ -99,18 +93,25 @@ class LiveRounds:
         """Give the round if nothing more is to be waited for."""
         if not self._current:
             return None
-        if now_ns < self._since_ns + self._hold_ns and self._awaited(now_ns):
+        if now_ns < self._since_ns + self._hold_ns and self._awaited():
             return None
         return self._end()
 
-    def _awaited(self, now_ns: int) -> bool:
-        """Say whether a missing camera is due within the hold, and before one that is here."""
-        dues = {camera: beat.due_ns(now_ns) for camera, beat in self._beats.items()}
-        known = [(due, camera) for camera, due in dues.items() if due is not None]
-        next_ns, camera = min(known, default=(0.0, -1))
-        if camera < 0 or camera in self._current or next_ns > self._since_ns + self._hold_ns:
-            return False
-        return next_ns - self._last_ns <= LONGER_PAUSE * self._pause_ns
+    def _awaited(self) -> bool:
+        """Say whether a missing camera should have captured a frame within this round's beat.
+
+        One that has missed the beat before is silent, or later than the others by a beat: it would
+        be waited for in vain.
+        """
+        beats = [self._beats[camera].interval_ns for camera in self._current]
+        beat_ns = min((beat for beat in beats if beat is not None), default=0.0)
+        first_ns = min(frame.capture_time_ns for frame in self._current.values())
+        missing = (beat for camera, beat in self._beats.items() if camera not in self._current)
+        dues = (beat.due_ns() for beat in missing)
+        return any(
+            due is not None and -MISSED_BEATS * beat_ns < due - first_ns <= SPAN_BEATS * beat_ns
+            for due in dues
+        )
 
     def wait_ns(self, now_ns: int) -> int | None:
         """Give how long the current round may still be held; None where there is none."""

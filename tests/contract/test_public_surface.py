@@ -54,7 +54,14 @@ def test_tipoff() -> None:
 
 
 def test_commands() -> None:
-    for command in ("rig show", "rig align", "rig check", "models pull", "models add"):
+    for command in (
+        "rig show",
+        "rig align",
+        "rig check",
+        "models pull",
+        "models add",
+        "node check",
+    ):
         assert run_tipoff(*command.split(), "--help").returncode == 0, command
     for command in ("triton up", "triton status", "triton down", "track", "serve", "watch"):
         assert run_tipoff(*command.split(), "--help").returncode == 0, command

@@ -191,3 +191,19 @@ def test_a_camera_whose_views_contradict_the_others_is_named() -> None:
     node.close()
     said = {name: state for name, state, _ in node.cameras.judged}
     assert said.get(node.rig.names[1]) is CameraState.MOVED
+
+
+def test_a_picture_that_comes_too_late_for_the_tracker_ends_nothing() -> None:
+    inference = WalkerInference(Walkers(), slow_s=0.0)
+    node = PlayedNode(inference=inference)
+    for beat in range(60):
+        for camera in range(4):
+            # One camera lags by half a second, far beyond what the tracker still takes.
+            lags = camera == 2 and beat >= 30
+            node.cameras.put(camera, beat - 30 if lags else beat, picture=True)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    inference.close()
+    assert node.watch.left["too_late"] >= 25
+    assert len(node.live.published) >= 55

@@ -106,3 +106,32 @@ def test_a_forgotten_camera_is_not_waited_for() -> None:
     rounds.forget(1)
     rounds.add(frame(0, 10 * PERIOD))
     assert rounds.due(10 * PERIOD) is not None
+
+
+def test_frames_of_one_trigger_stay_together_however_unevenly_they_arrive() -> None:
+    rng = np.random.default_rng(7)
+    frames = [
+        frame(camera, beat * PERIOD + int(rng.exponential(4 * MS)), capture_ns=beat * PERIOD)
+        for beat in range(400)
+        for camera in range(8)
+    ]
+    frames.sort(key=lambda f: f.arrived_ns)
+    rounds, whole, cut = LiveRounds(), 0, 0
+    for now_ns in range(0, 401 * PERIOD, MS):
+        done = []
+        while frames and frames[0].arrived_ns <= now_ns:
+            done.append(rounds.add(frames.pop(0)))
+        for ended in (*done, rounds.due(now_ns)):
+            if ended is not None and now_ns > 20 * PERIOD:
+                whole += len(ended) == 8
+                cut += len(ended) < 8
+    assert whole >= 0.85 * 380
+    assert cut <= 0.2 * 380
+
+
+def test_cameras_spread_over_the_beat_make_one_round_a_beat() -> None:
+    arrivals = [
+        (beat * PERIOD + shift * MS, c) for beat in range(100) for c, shift in enumerate((0, 5, 11))
+    ]
+    ended = play(LiveRounds(), arrivals)[9:-1]
+    assert {tuple(sorted(cameras)) for _, cameras in ended} == {(0, 1, 2)}

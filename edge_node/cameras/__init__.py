@@ -1,0 +1,1 @@
+"""Live cameras: sources, each in a thread of its own, behind slots that hold the newest frame."""

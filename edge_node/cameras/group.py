@@ -1,0 +1,380 @@
+"""The cameras of a rig, each on its own, added, replaced and removed while the others run.
+
+cameras = Cameras(rig, CamerasOptions(), wake)
+cameras.put("cam1", "rtsp://${CAM_USER}:${CAM_PASSWORD}@10.0.0.11/stream")
+for frame in cameras.take(): ...
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_node.cameras.address import parse_source
+from edge_node.cameras.errors import SourceError
+from edge_node.cameras.slot import OBSERVATIONS, OVERTAKEN, PICTURES, Slot, Tally
+from edge_node.cameras.source import Schedule, SourceOptions, open_source
+from edge_node.cameras.watch import BLIND, Verdict, Watch, WatchOptions
+from edge_node.cameras.worker import CameraWorker, RetryOptions, WorkerParts
+from edge_node.frames import CameraHealth, CameraState, CaptureClock
+from edge_node.sizes import size_factor
+from tipoff.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from accel import Rig
+    from edge_node.cameras.address import Address
+    from edge_node.cameras.slot import Drop
+    from edge_node.cameras.source import Taken
+    from edge_node.cameras.watch import Look
+    from edge_node.perception import Frame
+
+JOINTS = 17
+"""Joints of a person, where nobody says otherwise."""
+CLOSE_WITHIN_S = 5.0
+"""How long `Cameras.close` waits for a thread that hangs in a read."""
+
+
+@dataclass(frozen=True, slots=True)
+class CamerasOptions:
+    """How the cameras of a rig are read."""
+
+    source: SourceOptions = field(default_factory=SourceOptions)
+    """For every camera without options of its own."""
+    retry: RetryOptions = field(default_factory=RetryOptions)
+    """How often a lost camera is tried again."""
+    watch: WatchOptions = field(default_factory=WatchOptions)
+    """When a camera is called what."""
+    folder: Path | None = None
+    """What relative paths of sources start from."""
+    joints: int = JOINTS
+    """Joints that recorded observations must have."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """Everything about one camera, for those who run the node."""
+
+    health: CameraHealth
+    """As the streams tell it."""
+    source: str
+    """Where its frames come from, without credentials; empty: it has no source."""
+    reconnects: int
+    """Times that it was connected anew."""
+    dropped: Mapping[str, int]
+    """Frames that were dropped so far, by where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    state: CameraState
+    detail: str
+    left_out: bool
+
+
+class _Attached:
+    """A source that is attached to a camera, and what its thread says of it."""
+
+    def __init__(self, group: Cameras, camera: int, address: Address) -> None:
+        self._group, self.camera, self.address = group, camera, address
+        self.worker: CameraWorker | None = None
+
+    def saw(self, camera: int, now_ns: int, look: Look | None) -> None:
+        """Pass it on, if this is still the camera's source."""
+        with self._group._current(self) as watch:
+            if watch is not None:
+                watch.saw(camera, now_ns, look)
+
+    def lost(self, camera: int, now_ns: int, why: str) -> None:
+        """Pass it on, if this is still the camera's source."""
+        with self._group._current(self) as watch:
+            if watch is not None:
+                watch.lost(camera, now_ns, why)
+
+    def finished(self, camera: int, now_ns: int, failure: str) -> None:
+        """Pass it on, if this is still the camera's source."""
+        with self._group._current(self) as watch:
+            if watch is not None:
+                watch.finished(camera, now_ns, failure)
+
+
+class _Current:
+    """The watch under its lock, if a source is still its camera's."""
+
+    def __init__(self, lock: threading.Lock, watch: Watch | None) -> None:
+        self._lock, self._watch = lock, watch
+
+    def __enter__(self) -> Watch | None:
+        return self._watch
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@dataclass(slots=True)
+class _Place:
+    """A camera of the rig."""
+
+    name: str
+    tally: Tally
+    attached: _Attached | None = None
+    slot: Slot | None = None
+    judged: _Judgement | None = None
+    frames: int = 0
+    last_ns: int | None = None
+    earlier_connections: int = 0
+
+
+class Cameras:
+    """The cameras of a rig. Any thread may call any method; one thread at a time takes.
+
+    Args:
+        rig: The calibration; its cameras have no source at first.
+        options: How they are read.
+        wake: Called whenever a frame is there to be taken, from any thread; must return at once.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        options: CamerasOptions | None = None,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        self._rig = rig
+        self._options = options or CamerasOptions()
+        self._wake = wake or _nothing
+        self._schedule = Schedule()
+        self._lock = threading.Lock()
+        self._changing = threading.Lock()
+        self._watch = Watch(rig.names, self._options.watch)
+        self._places = [_Place(name, Tally(index)) for index, name in enumerate(rig.names)]
+        self._leaving: list[CameraWorker] = []
+        self._closed = False
+
+    # ---- sources ------------------------------------------------------------------------------
+
+    def put(self, name: str, source: str, options: SourceOptions | None = None) -> None:
+        """Attach a source to a camera, in place of the one it has; no other camera notices.
+
+        Args:
+            name: The camera, as the rig has it.
+            source: An RTSP URL, or the path of a video or a recording of observations.
+            options: How it is read; None is as for every camera.
+
+        Raises:
+            NotFoundError: the rig has no such camera.
+            SourceError: the text names no source.
+            RuntimeError: the cameras are closed.
+        """
+        index = self._index(name)
+        address = parse_source(source, self._options.folder)
+        chosen = options or self._options.source
+        with self._changing:
+            if self._closed:
+                raise RuntimeError("a source was put to cameras that are closed")
+            self._detach(index)
+            self._attach(index, address, chosen)
+
+    def remove(self, name: str) -> None:
+        """Take a camera's source away; no other camera notices.
+
+        Raises:
+            NotFoundError: the rig has no such camera, or it has no source.
+        """
+        index = self._index(name)
+        with self._changing:
+            if self._places[index].attached is None:
+                raise NotFoundError(f"camera {name} has no source to be taken away", camera=name)
+            self._detach(index)
+            with self._lock:
+                self._watch.removed(index, time.monotonic_ns())
+
+    def _index(self, name: str) -> int:
+        if name not in self._rig.names:
+            raise NotFoundError(
+                f"the rig has no camera {name!r}; it has {', '.join(self._rig.names)}", camera=name
+            )
+        return self._rig.names.index(name)
+
+    def _attach(self, index: int, address: Address, options: SourceOptions) -> None:
+        place = self._places[index]
+        attached = _Attached(self, index, address)
+        depth = OBSERVATIONS if address.observed else PICTURES
+        slot = Slot(depth, place.tally, self._wake)
+        parts = WorkerParts(
+            camera=index,
+            name=place.name,
+            connect=lambda: open_source(address, place.name, self._schedule, place.tally, options),
+            accept=lambda taken: self._accept(index, taken),
+            slot=slot,
+            tally=place.tally,
+            listener=attached,
+            retry=self._options.retry,
+        )
+        attached.worker = CameraWorker(parts)
+        with self._lock:
+            place.attached, place.slot, place.judged = attached, slot, None
+            self._watch.attached(index, time.monotonic_ns())
+        attached.worker.start()
+
+    def _detach(self, index: int) -> None:
+        place = self._places[index]
+        with self._lock:
+            attached, place.attached, place.slot = place.attached, None, None
+        if attached is not None and attached.worker is not None:
+            attached.worker.stop()
+            place.earlier_connections += attached.worker.connections
+            self._leaving = [worker for worker in self._leaving if not worker.join(0.0)]
+            self._leaving.append(attached.worker)
+
+    def _accept(self, index: int, taken: Taken) -> None:
+        """Refuse a source whose frames the tracker cannot use."""
+        name, payload = self._places[index].name, taken.payload
+        if not isinstance(payload, np.ndarray):
+            size_factor(name, (payload.width_px, payload.height_px), self._rig.size[index])
+        elif payload.shape[1] != self._options.joints:
+            raise SourceError(
+                f"the recording for {name} has {payload.shape[1]} joints and the session "
+                f"{self._options.joints}",
+                camera=name,
+            )
+
+    def _current(self, attached: _Attached) -> _Current:
+        self._lock.acquire()
+        mine = self._places[attached.camera].attached is attached
+        return _Current(self._lock, self._watch if mine else None)
+
+    # ---- frames -------------------------------------------------------------------------------
+
+    def take(self) -> list[Frame]:
+        """Give what is there, in order of arrival; the frames of blind cameras are dropped."""
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            verdicts = self._watch.judge(now_ns)
+            frames: list[Frame] = []
+            for place, verdict in zip(self._places, verdicts, strict=True):
+                taken = place.slot.take() if place.slot is not None else []
+                if verdict.state in BLIND:
+                    for frame in taken:
+                        place.tally.add(f"camera_{verdict.state}", frame.capture_time_ns)
+                elif taken:
+                    place.frames += len(taken)
+                    place.last_ns = max(frame.capture_time_ns for frame in taken)
+                    frames.extend(taken)
+        return sorted(frames, key=lambda frame: (frame.arrived_ns, frame.camera))
+
+    @property
+    def overtaken(self) -> int:
+        """Frames that were overtaken in their slots so far, over all cameras."""
+        return sum(place.tally.counts.get(OVERTAKEN, 0) for place in self._places)
+
+    def take_drops(self) -> list[Drop]:
+        """Give the frames that were dropped since the last time, by camera, for the journal."""
+        return [drop for place in self._places for drop in place.tally.take()]
+
+    def drop(self, name: str, reason: str, capture_time_ns: int | None = None) -> None:
+        """Count a frame that was given and then dropped by whoever took it.
+
+        Raises:
+            NotFoundError: the rig has no such camera.
+        """
+        self._places[self._index(name)].tally.add(reason, capture_time_ns)
+
+    # ---- how they do --------------------------------------------------------------------------
+
+    def judge(
+        self, name: str, state: CameraState | None, detail: str = "", *, left_out: bool = True
+    ) -> None:
+        """Say what the tracker found about a camera whose pictures are well.
+
+        Args:
+            name: The camera.
+            state: LATE, SWAPPED or MOVED; None: nothing is held against it.
+            detail: Why, in words.
+            left_out: Whether its frames are left out of the tracking; they are given all the same,
+                since only they can show that it is well again.
+
+        Raises:
+            NotFoundError: the rig has no such camera.
+        """
+        place = self._places[self._index(name)]
+        with self._lock:
+            place.judged = None if state is None else _Judgement(state, detail, left_out)
+
+    def health(self) -> tuple[CameraHealth, ...]:
+        """Give how every camera does, in the rig's order."""
+        with self._lock:
+            verdicts = self._watch.judge(time.monotonic_ns())
+            return tuple(
+                self._health(place, verdict)
+                for place, verdict in zip(self._places, verdicts, strict=True)
+            )
+
+    def status(self) -> tuple[CameraStatus, ...]:
+        """Give everything about every camera, in the rig's order."""
+        return tuple(
+            CameraStatus(
+                health=health,
+                source=place.attached.address.shown if place.attached is not None else "",
+                reconnects=max(self._connections(place) - 1, 0),
+                dropped=place.tally.counts,
+            )
+            for health, place in zip(self.health(), self._places, strict=True)
+        )
+
+    def _connections(self, place: _Place) -> int:
+        attached = place.attached
+        worker = attached.worker if attached is not None else None
+        return place.earlier_connections + (worker.connections if worker is not None else 0)
+
+    def _health(self, place: _Place, verdict: Verdict) -> CameraHealth:
+        worker = place.attached.worker if place.attached is not None else None
+        clock = worker.clock if worker is not None else None
+        health = CameraHealth(
+            name=place.name,
+            state=verdict.state,
+            frames=place.frames,
+            dropped=place.tally.total,
+            last_capture_time_ns=place.last_ns,
+            detail=verdict.detail,
+            clock=clock.clock if clock is not None else CaptureClock.RECORDING,
+            clock_jitter_ns=clock.jitter_ns if clock is not None else 0,
+            left_out=verdict.state in BLIND or place.attached is None,
+        )
+        if verdict.state is not CameraState.LIVE:
+            return health
+        judged = place.judged
+        if judged is not None:
+            return replace(
+                health, state=judged.state, detail=judged.detail, left_out=judged.left_out
+            )
+        return replace(health, detail=clock.detail) if clock is not None else health
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop every camera and wait for its thread; may be called again."""
+        with self._changing:
+            self._closed = True
+            for index in range(len(self._places)):
+                self._detach(index)
+            until_s = time.monotonic() + CLOSE_WITHIN_S
+            for worker in self._leaving:
+                worker.join(max(until_s - time.monotonic(), 0.0))
+            self._leaving.clear()
+
+    def __enter__(self) -> Cameras:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _nothing() -> None:
+    pass

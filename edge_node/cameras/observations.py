@@ -1,0 +1,239 @@
+"""Recorded observations: what inference found in each camera frame, as Parquet.
+
+A row is a frame of a camera: ``camera`` (string), ``capture_time_ns`` (int64, UTC or from the
+recording's start) and ``keypoints`` (list of float32: people x joints x u, v, confidence; empty
+where nobody was found). Rows stand in order of capture time. The number of joints stands in the
+metadata, ``tipoff.joints``; without it 17 are taken.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from edge_node.cameras.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+JOINTS = 17
+"""Joints where a file does not say."""
+ROW_GROUP_ROWS = 4096
+"""Frames in a row group; a camera that begins in the middle skips whole ones."""
+BATCH_ROWS = 512
+"""Frames read at a time."""
+MAX_KEYPOINT_FLOATS = 64 * 64 * 3
+"""A row with more is no frame: 64 people of 64 joints."""
+NUMBERS = 3
+"""u, v and confidence."""
+
+Row = tuple[str, int, "NDArray[np.float32]"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingInfo:
+    """What a recording of observations holds."""
+
+    cameras: tuple[str, ...]
+    """Names of its cameras."""
+    joints: int
+    """Joints of a person."""
+    start_ns: int
+    """Least capture time."""
+    end_ns: int
+    """Greatest capture time."""
+    frames: int
+    """Camera frames in it."""
+
+
+def write_observations(path: Path, rows: Iterable[Row], joints: int = JOINTS) -> int:
+    """Write a recording; it is there as a whole or not at all.
+
+    Args:
+        path: The file to write.
+        rows: Camera, capture time in ns and keypoints (people, joints, 3) of each frame, in order
+            of capture time.
+        joints: Joints of a person.
+
+    Returns:
+        How many frames were written.
+
+    Raises:
+        SourceError: the times fall, or keypoints have another shape.
+    """
+    schema = _schema(joints)
+    part = path.with_name(path.name + ".part")
+    written, last_ns, batch = 0, None, list[Row]()
+    try:
+        with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+            for row in rows:
+                _check_row(row, joints, last_ns)
+                last_ns = row[1]
+                batch.append(row)
+                if len(batch) == ROW_GROUP_ROWS:
+                    writer.write_table(_table(batch, schema))
+                    written += len(batch)
+                    batch.clear()
+            if batch:
+                writer.write_table(_table(batch, schema))
+                written += len(batch)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return written
+
+
+def _schema(joints: int) -> pa.Schema:
+    fields: list[pa.Field[Any]] = [
+        pa.field("camera", pa.string(), nullable=False),
+        pa.field("capture_time_ns", pa.int64(), nullable=False),
+        pa.field("keypoints", pa.list_(pa.float32()), nullable=False),
+    ]
+    return pa.schema(fields).with_metadata({"tipoff.joints": str(joints)})
+
+
+def _check_row(row: Row, joints: int, last_ns: int | None) -> None:
+    camera, time_ns, keypoints = row
+    if keypoints.ndim != 3 or keypoints.shape[1:] != (joints, NUMBERS):
+        raise SourceError(
+            f"keypoints of {camera} at {time_ns} have the shape {keypoints.shape}; a recording "
+            f"of {joints} joints takes (people, {joints}, {NUMBERS})",
+            camera=camera,
+        )
+    if last_ns is not None and time_ns < last_ns:
+        raise SourceError(
+            f"{camera} at {time_ns} comes after {last_ns}: write frames in order of capture time",
+            camera=camera,
+        )
+
+
+def _table(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    flat = [np.ascontiguousarray(keypoints, np.float32).reshape(-1) for *_, keypoints in rows]
+    ends = np.cumsum([0, *(len(values) for values in flat)])
+    values = np.concatenate(flat) if flat else np.empty(0, np.float32)
+    lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values, pa.float32()))
+    cameras = pa.array([camera for camera, *_ in rows], pa.string())
+    times = pa.array([time_ns for _, time_ns, _ in rows], pa.int64())
+    return pa.Table.from_arrays([cameras, times, lists], schema=schema)
+
+
+def read_info(path: Path) -> RecordingInfo:
+    """Read what a recording holds.
+
+    Raises:
+        SourceError: it is none, or has no frame.
+    """
+    with _opened(path) as file:
+        cameras: set[str] = set()
+        start, end, frames = [], [], 0
+        for batch in _batches(file, path, ["camera", "capture_time_ns"], range(_groups(file))):
+            names: list[Any] = pc.unique(batch.column("camera")).to_pylist()
+            cameras.update(names)
+            times = batch.column("capture_time_ns").to_numpy()
+            start.append(int(times.min()))
+            end.append(int(times.max()))
+            frames += len(times)
+        if not frames:
+            raise SourceError(f"{path} holds no frame; record again", path=path)
+        return RecordingInfo(tuple(sorted(cameras)), _joints(file), min(start), max(end), frames)
+
+
+def read_observations(
+    path: Path, camera: str | None = None, from_ns: int | None = None
+) -> Iterator[Row]:
+    """Read a recording's frames in their order, a batch at a time.
+
+    Args:
+        path: The recording.
+        camera: Only this camera's; None is everybody's.
+        from_ns: Only from this capture time on.
+
+    Raises:
+        SourceError: it is no recording of observations, or is broken.
+    """
+    with _opened(path) as file:
+        joints = _joints(file)
+        groups = [g for g in range(_groups(file)) if from_ns is None or _reaches(file, g, from_ns)]
+        for batch in _batches(file, path, None, groups):
+            yield from _rows(batch, path, joints, camera, from_ns)
+
+
+def _rows(
+    batch: pa.RecordBatch, path: Path, joints: int, camera: str | None, from_ns: int | None
+) -> Iterator[Row]:
+    names: list[Any] = batch.column("camera").to_pylist()
+    times: list[Any] = batch.column("capture_time_ns").to_pylist()
+    lists: Any = batch.column("keypoints")
+    ends = lists.offsets.to_numpy()
+    values = lists.values.to_numpy(zero_copy_only=False)
+    for row, (name, time_ns) in enumerate(zip(names, times, strict=True)):
+        if (camera is not None and name != camera) or (from_ns is not None and time_ns < from_ns):
+            continue
+        flat = values[ends[row] : ends[row + 1]]
+        if len(flat) % (joints * NUMBERS) or len(flat) > MAX_KEYPOINT_FLOATS:
+            raise SourceError(
+                f"{path} has {len(flat)} numbers for {name} at {time_ns}, which are not people of "
+                f"{joints} joints with u, v and confidence",
+                path=path,
+            )
+        yield name, time_ns, np.array(flat, np.float32).reshape(-1, joints, NUMBERS)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(os.fspath(path))
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(f"{path} cannot be read as Parquet: {reason}", path=path) from error
+    schema = file.schema_arrow
+    wanted = _schema(JOINTS)
+    for name in wanted.names:
+        if name not in schema.names or schema.field(name).type != wanted.field(name).type:
+            file.close()
+            raise SourceError(
+                f"{path} is no recording of observations: it lacks the column {name} "
+                f"({wanted.field(name).type}). `tipoff journal export` writes such recordings",
+                path=path,
+            )
+    return file
+
+
+def _batches(
+    file: pq.ParquetFile, path: Path, columns: list[str] | None, groups: Iterable[int]
+) -> Iterator[pa.RecordBatch]:
+    wanted = list(groups)
+    if not wanted:
+        return
+    try:
+        yield from file.iter_batches(BATCH_ROWS, row_groups=wanted, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(f"{path} is broken: {reason}; copy it again", path=path) from error
+
+
+def _groups(file: pq.ParquetFile) -> int:
+    return int(file.metadata.num_row_groups)
+
+
+def _reaches(file: pq.ParquetFile, group: int, from_ns: int) -> bool:
+    """Whether a row group may hold a frame at or after a time."""
+    column = file.schema_arrow.get_field_index("capture_time_ns")
+    statistics = file.metadata.row_group(group).column(column).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    last: Any = statistics.max
+    return bool(last >= from_ns)
+
+
+def _joints(file: pq.ParquetFile) -> int:
+    told = (file.schema_arrow.metadata or {}).get(b"tipoff.joints", b"")
+    return int(told) if told.isdigit() and 0 < int(told) <= 64 else JOINTS

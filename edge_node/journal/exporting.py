@@ -1,0 +1,142 @@
+"""A journal for other tools: Parquet and JSON.
+
+observations.parquet     what inference found in each frame, as `edge_node.cameras` plays it
+tracks.parquet           the live snapshots as they were sent, as `tipoff track` writes them
+tracks_smoothed.parquet  the smoothed ones
+heads.json               the signed heads
+session.json             what made them: rig, options, models, code
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_node.cameras.observations import write_observations
+from edge_node.frames import TrackedFrame
+from edge_node.journal.codec import Kind, decode
+from edge_node.journal.entries import Observed, Opened, Snapped
+from edge_node.journal.errors import JournalDamagedError
+from edge_node.journal.facts import facts_to_json
+from edge_node.journal.messages import read_message, snapshot_of
+from edge_node.journal.reading import JournalReader
+from edge_node.sinks.parquet import ParquetSink
+from tipoff.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edge_node.cameras.observations import Row
+    from edge_node.journal.facts import SessionFacts
+
+SORT_WITHIN_NS = 5_000_000_000
+"""Frames are written in order of time; one that came later than this after its time is left out."""
+SORT_FRAMES = 65_536
+"""Frames that are held to be put in order, at most."""
+TRACKS = {Kind.LIVE: "tracks.parquet", Kind.SMOOTHED: "tracks_smoothed.parquet"}
+
+
+@dataclass(slots=True)
+class Exported:
+    """What was written."""
+
+    observations: int = 0
+    """Camera frames."""
+    left_out: int = 0
+    """Camera frames that the tracker refused, or that came too late to be put in order."""
+    snapshots: int = 0
+    """Snapshots of both streams."""
+    heads: int = 0
+    """Signed heads."""
+
+
+def export(folder: Path, out: Path) -> Exported:
+    """Write a journal's content into a folder; files of the same names are replaced.
+
+    Args:
+        folder: The journal's folder.
+        out: Where to; made where there is none.
+
+    Raises:
+        NotFoundError: There is no journal.
+        JournalDamagedError: A record is not what was written; says which.
+    """
+    reader = JournalReader(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    done = Exported()
+    facts = reader.overview().opened.facts
+    rows = _in_order(_observations(reader, facts, done), done)
+    joints = len(facts.tracker.skeleton.joints)
+    done.observations = write_observations(out / "observations.parquet", rows, joints)
+    _export_tracks(reader, out, facts, done)
+    heads = [head.to_json() for head in reader.heads()]
+    done.heads = len(heads)
+    (out / "heads.json").write_text(json.dumps(heads, indent=1) + "\n", "utf-8")
+    session = json.dumps(facts_to_json(facts), indent=1, ensure_ascii=False)
+    (out / "session.json").write_text(session + "\n", "utf-8")
+    return done
+
+
+def _observations(reader: JournalReader, facts: SessionFacts, done: Exported) -> Iterator[Row]:
+    """Give the frames that the tracker took, in the order in which they came."""
+    for linked in reader.checked():
+        record = linked.record
+        if record.kind == Kind.OPENED:
+            opened = decode(record)
+            if isinstance(opened, Opened) and opened.facts.rig != facts.rig:
+                raise InvalidInputError(
+                    f"epoch {record.epoch} was tracked with another rig than the newest one; a"
+                    " recording holds one rig's cameras",
+                    epoch=record.epoch,
+                )
+        if record.kind != Kind.OBSERVED:
+            continue
+        entry = decode(record)
+        assert isinstance(entry, Observed)
+        if entry.accepted:
+            yield facts.rig.names[entry.camera], entry.capture_time_ns, entry.keypoints
+        else:
+            done.left_out += 1
+
+
+def _in_order(rows: Iterator[Row], done: Exported) -> Iterator[Row]:
+    """Put frames in order of time, within bounds."""
+    held: list[tuple[int, int, Row]] = []
+    given_ns = newest_ns = -(2**63)
+    for number, row in enumerate(rows):
+        if row[1] < given_ns:
+            done.left_out += 1
+            continue
+        newest_ns = max(newest_ns, row[1])
+        heapq.heappush(held, (row[1], number, row))
+        while held and (held[0][0] < newest_ns - SORT_WITHIN_NS or len(held) > SORT_FRAMES):
+            given_ns, _, first = heapq.heappop(held)
+            yield first
+    while held:
+        yield heapq.heappop(held)[2]
+
+
+def _export_tracks(reader: JournalReader, out: Path, facts: SessionFacts, done: Exported) -> None:
+    notes = {"session": facts.session, "rig": f"sha256:{facts.rig.digest()}"}
+    with ExitStack() as open_files:
+        sinks = {}
+        for kind, name in TRACKS.items():
+            sinks[kind] = ParquetSink(out / name, facts.tracker.skeleton, notes)
+            open_files.callback(sinks[kind].close)
+        for record in reader.records():
+            if record.kind not in TRACKS:
+                continue
+            entry = decode(record)
+            assert isinstance(entry, Snapped)
+            try:
+                snapshot = snapshot_of(read_message(entry.message))
+            except ValueError as error:
+                raise JournalDamagedError(
+                    f"record {record.record} holds no message: {error}", record=record.record
+                ) from error
+            sinks[Kind(record.kind)].write(TrackedFrame(entry.time_ns, snapshot, ()))
+            done.snapshots += 1

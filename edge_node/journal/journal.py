@@ -1,0 +1,343 @@
+"""The journal as its writer sees it.
+
+    journal = Journal.open(folder, facts, key, options)
+    tracker = resume_tracker(rig, journal.recovered) if journal.resumes else Tracker(rig)
+    journal.commit(entries)     # durable on return; only then is anything sent
+
+Every opening takes the next epoch and a new file; a full file is followed by another one at a
+checkpoint, so that whatever is kept can be replayed. Files are folded, closed and pruned by a
+thread of the journal's own.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from edge_node.journal.chain import Record, first_hash, link, session_id
+from edge_node.journal.codec import STREAMS, encode
+from edge_node.journal.entries import Checkpointed, Ended, Opened, Snapped
+from edge_node.journal.errors import JournalError, JournalFullError
+from edge_node.journal.folder import Place, last_epoch, places, sync_folder, writing
+from edge_node.journal.heads import SignedHead, Tip, sign
+from edge_node.journal.keeping import Keeper, KeepOptions
+from edge_node.journal.mark import Mark, Marked
+from edge_node.journal.recovery import recover
+from edge_node.journal.segment import Beginning, Linked, SegmentWriter, create
+from tipoff.errors import ConflictError, InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from edge_node.journal.codec import Encoded
+    from edge_node.journal.entries import Entry
+    from edge_node.journal.facts import SessionFacts
+    from edge_node.journal.gathering import Recovery
+    from edge_node.journal.keys import NodeKey
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+CHECK_BYTES = 512 * 1024 * 1024
+SIGN_EVERY_NS = 1_000_000_000
+RECORD_OVERHEAD_BYTES = 160
+"""What a record takes beside its payload, about."""
+FREE_BYTES = 16 * 1024 * 1024
+"""With less than this left a write that fails is taken for a full disk."""
+FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+LATE_ROLL = 2
+"""How many times its size a file may grow while no checkpoint comes."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOptions:
+    """How a journal is kept."""
+
+    segment_bytes: int = SEGMENT_BYTES
+    """Size at which a file is followed by the next."""
+    check_bytes: int = CHECK_BYTES
+    """How much of the chain's end is checked when it is opened, at least."""
+    keep: KeepOptions = field(default_factory=KeepOptions)
+    """For how long files are kept."""
+    sign_every_ns: int = SIGN_EVERY_NS
+    """How often the head is signed at most."""
+    max_pages: int | None = None
+    """Most pages of 4096 bytes in a file; None: as many as the disk holds."""
+    clock_ns: Callable[[], int] = time.time_ns
+    """Gives now, ns UTC."""
+
+
+class Journal:
+    """Appends to a session's journal. Any thread may call any method; commits take turns.
+
+    Made by :meth:`open`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: SessionFacts,
+        key: NodeKey,
+        options: JournalOptions,
+        recovered: Recovery | None,
+        held: ExitStack,
+    ) -> None:
+        self.folder, self.facts, self.options = folder, facts, options
+        self.recovered = recovered
+        """What was there; None: nothing."""
+        self.epoch = max(last_epoch(folder), recovered.epoch if recovered else 0) + 1
+        """Epoch of this writer."""
+        self._key, self._held = key, held
+        self._session = session_id(facts.session)
+        self._tip = recovered.tip if recovered else Tip(0, first_hash(facts.session))
+        self._sequences = dict.fromkeys(STREAMS, 0)
+        self._lock = threading.Lock()
+        self._head: SignedHead | None = None
+        self._unsaved: list[SignedHead] = []
+        self._bytes = 0
+        self._closed = self._ended = False
+        oldest = next((place.first for place in places(folder)), self._tip.record + 1)
+        self._mark = Mark(folder, Marked(oldest, self._tip))
+        held.callback(self._mark.close)
+        self._keeper = Keeper(folder, options.keep, self._mark)
+        cut = "; ".join(damage.reason for damage in recovered.damages) if recovered else ""
+        self._writer = self._begin_file(
+            Opened(facts, key.public, self.resumes, begins_epoch=True, cut=cut)
+        )
+        self._keeper.start()
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        facts: SessionFacts,
+        key: NodeKey,
+        options: JournalOptions | None = None,
+    ) -> Journal:
+        """Open a session's journal, recover what is there, and take the next epoch.
+
+        Args:
+            folder: The session's folder; made where there is none.
+            facts: What makes the snapshots from now on.
+            key: Signs the heads.
+            options: How it is kept.
+
+        Raises:
+            JournalBusyError: Another process writes it.
+            ConflictError: The folder is another session's, a later version wrote it, or the session
+                has ended.
+            JournalError: The disk takes nothing, or is full.
+        """
+        options = options or JournalOptions()
+        with ExitStack() as held:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                sync_folder(folder.parent)
+                held.enter_context(writing(folder))
+                found = recover(folder, facts.session, options.check_bytes)
+                if found is not None:
+                    why_not = _why_not(found, facts)
+                    found = replace(found, resumable=not why_not, why_not=why_not)
+                journal = cls(folder, facts, key, options, found, held)
+            except (OSError, sqlite3.Error) as error:
+                raise _refused(error, folder) from error
+            journal._held = held.pop_all()
+            return journal
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the tracker is to go on with what it knew: by `resuming.resume_tracker`."""
+        return self.recovered is not None and self.recovered.resumable
+
+    @property
+    def tip(self) -> Tip:
+        """The newest durable record."""
+        return self._tip
+
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Make entries durable in one transaction: all or none, on disk on return.
+
+        Args:
+            entries: In the order in which they happened.
+
+        Raises:
+            JournalFullError: The disk is full; nothing was written.
+            JournalError: The disk took nothing. The same call may be repeated.
+            InternalError: A sequence is out of turn, or the journal is at its end.
+        """
+        if not entries:
+            return
+        encoded = [encode(entry) for entry in entries]
+        with self._lock:
+            sequences = self._next_sequences(entries)
+            try:
+                if self._is_full(entries):
+                    self._roll()
+                linked, tip = self._link(encoded)
+                self._append(linked, tip)
+            except (OSError, sqlite3.Error) as error:
+                raise _refused(error, self.folder) from error
+            self._sequences = sequences
+            self._ended = any(isinstance(entry, Ended) for entry in entries)
+            self._advance(tip, sum(len(one.payload) for one in encoded), len(encoded))
+
+    def head(self) -> SignedHead:
+        """Give the newest record, signed: anew where the last signature is old enough."""
+        with self._lock:
+            return self._signed()
+
+    def carried_up_to(self, record: int) -> None:
+        """Say that records up to this one have been carried up and may go when their time comes."""
+        self._keeper.carried_up_to(record)
+
+    def close(self) -> None:
+        """Write the last head and close the files; a second call does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._writer.append((), self._heads_to_save(last=True))
+            except sqlite3.Error as error:
+                log.warning("the last head of the journal was not written", reason=str(error))
+            self._writer.close()
+        self._keeper.close(self._writer.path)
+        self._held.close()
+
+    def _next_sequences(self, entries: Sequence[Entry]) -> dict[str, int]:
+        """Check that snapshots come in turn and that nothing comes after the end."""
+        if self._closed or self._ended:
+            raise InternalError("an entry was given to a journal that has ended; report this")
+        sequences = dict(self._sequences)
+        for entry in entries:
+            if isinstance(entry, Opened):
+                raise InternalError("files of a journal are opened by itself; report this")
+            if not isinstance(entry, Snapped):
+                continue
+            if entry.sequence != sequences[entry.kind] + 1:
+                raise InternalError(
+                    f"the {entry.kind} snapshot {entry.sequence} was given to the journal after"
+                    f" {sequences[entry.kind]} of epoch {self.epoch}; report this"
+                )
+            sequences[entry.kind] = entry.sequence
+        return sequences
+
+    def _link(self, encoded: Sequence[Encoded]) -> tuple[list[Linked], Tip]:
+        tip = self._tip
+        linked = []
+        for one in encoded:
+            record = Record(
+                tip.record + 1,
+                self.epoch,
+                int(one.kind),
+                int(one.codec),
+                one.sequence,
+                one.time_ns,
+                one.raw_bytes,
+                one.payload,
+            )
+            tip = Tip(record.record, link(tip.hash, record, self._session))
+            linked.append(Linked(record, tip.hash))
+        return linked, tip
+
+    def _append(self, linked: Sequence[Linked], tip: Tip) -> None:
+        heads = self._heads_to_save()
+        self._writer.append(linked, heads)
+        self._unsaved = []
+        assert tip.record == linked[-1].record.record
+
+    def _advance(self, tip: Tip, size: int, records: int) -> None:
+        self._tip = tip
+        self._bytes += size + records * RECORD_OVERHEAD_BYTES
+        self._mark.advance(tip)
+        self._keeper.written(self._writer.path, size + records * RECORD_OVERHEAD_BYTES)
+
+    def _heads_to_save(self, *, last: bool = False) -> list[SignedHead]:
+        """Give heads that are not on disk, with one of the newest record where it is due."""
+        head = self._head
+        due = head is None or self._now_ns() - head.signed_ns >= self.options.sign_every_ns
+        if self._tip.record and (due or last):
+            self._signed(now=last)
+        return list(self._unsaved)
+
+    def _signed(self, *, now: bool = False) -> SignedHead:
+        head, now_ns = self._head, self._now_ns()
+        fresh = head is not None and head.record == self._tip.record
+        recent = head is not None and now_ns - head.signed_ns < self.options.sign_every_ns
+        if head is not None and (fresh or (recent and not now)):
+            return head
+        head = sign(self._key, self.facts.session, self._tip, now_ns)
+        self._head = head
+        self._unsaved = [*self._unsaved, head]
+        return head
+
+    def _now_ns(self) -> int:
+        return self.options.clock_ns()
+
+    def _is_full(self, entries: Sequence[Entry]) -> bool:
+        if self._bytes < self.options.segment_bytes:
+            return False
+        late = self._bytes >= LATE_ROLL * self.options.segment_bytes
+        return late or any(isinstance(entry, Checkpointed) for entry in entries)
+
+    def _roll(self) -> None:
+        """Go on in a new file; the old one is closed by the keeper."""
+        before = self._writer
+        opened = Opened(self.facts, self._key.public, continues=True, begins_epoch=False)
+        self._writer = self._begin_file(opened)
+        self._keeper.finished(before)
+
+    def _begin_file(self, opened: Opened) -> SegmentWriter:
+        linked, tip = self._link([encode(opened)])
+        path = self.folder / Place(tip.record, self.epoch, 0).name
+        create(path, Beginning(self.facts.session, self._tip), linked)
+        writer = SegmentWriter(path, self.options.max_pages)
+        self._bytes = 0
+        self._advance_to(tip)
+        return writer
+
+    def _advance_to(self, tip: Tip) -> None:
+        self._tip = tip
+        self._mark.advance(tip)
+
+
+def _why_not(found: Recovery, facts: SessionFacts) -> str:
+    """Say why the tracker cannot go on with what it knew; empty where it can."""
+    if found.ended is not None:
+        raise ConflictError(
+            f"session {facts.session!r} has ended ({found.ended.reason}); give the next game a"
+            " name of its own",
+            session=facts.session,
+        )
+    if found.facts is None:
+        return "nothing of it is left"
+    return found.facts.differs(facts)
+
+
+def _refused(error: Exception, folder: Path) -> JournalError:
+    """Tell a full disk from another failure."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        free = FREE_BYTES
+    full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in FULL_ERRORS
+    if full or free < FREE_BYTES:
+        return JournalFullError(
+            f"the disk of {folder} is full ({error}); nothing was written. Make room, for example"
+            " by `tipoff journal prune`, and it goes on by itself",
+            path=str(folder),
+        )
+    return JournalError(
+        f"the journal in {folder} cannot be written: {error}; it is tried again",
+        path=str(folder),
+    )

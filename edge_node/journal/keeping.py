@@ -1,0 +1,257 @@
+"""Keeping a journal's files: folding logs, closing full files, pruning old ones.
+
+In a thread of its own, so that no commit waits for it; what fails is tried again at the next turn.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from edge_node.journal.errors import JournalDamagedError
+from edge_node.journal.folder import (
+    COMPANIONS,
+    Place,
+    file_bytes,
+    places,
+    sync_folder,
+    writing,
+)
+from edge_node.journal.mark import BadMark, Mark, read_mark
+from edge_node.journal.segment import SegmentReader, SegmentWriter, fold
+from tipoff.errors import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+FOLD_BYTES = 4 * 1024 * 1024
+"""What a file's log may hold before it is folded into the file."""
+PRUNE_EVERY_S = 60.0
+MAX_FINISHED = 64
+"""Full files that wait to be closed, at most."""
+CLOSE_WITHIN_S = 30.0
+CARRIED = "carried"
+"""File with the newest record that has been carried up."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOptions:
+    """For how long files are kept. The newest checkpoint, and all after it, always are."""
+
+    max_bytes: int | None = None
+    """Size of all files beyond which the oldest go; None: they stay."""
+    max_age_s: float | None = None
+    """Age beyond which files go; None: they stay."""
+    carried: bool = False
+    """Whether only files that have been carried up may go."""
+    clock_s: Callable[[], float] = field(default=time.time)
+    """Gives now, seconds UTC."""
+
+
+class Keeper:
+    """Looks after the files of one journal.
+
+    Args:
+        folder: The journal's folder.
+        options: For how long files are kept.
+        mark: Told what is kept.
+    """
+
+    def __init__(self, folder: Path, options: KeepOptions, mark: Mark) -> None:
+        self._folder, self._options, self._mark = folder, options, mark
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._unfolded = 0
+        self._current: Path | None = None
+        self._finished: list[SegmentWriter] = []
+        self._carried = read_carried(folder) or 0
+        self._thread = threading.Thread(target=self._run, name="journal keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def written(self, path: Path, size: int) -> None:
+        """Say that a commit of so many bytes went to a file."""
+        with self._lock:
+            self._current = path
+            self._unfolded += size
+            due = self._unfolded >= FOLD_BYTES
+        if due:
+            self._wake.set()
+
+    def finished(self, writer: SegmentWriter) -> None:
+        """Close a full file soon."""
+        with self._lock:
+            assert len(self._finished) < MAX_FINISHED
+            self._finished.append(writer)
+            self._unfolded = 0
+        self._wake.set()
+
+    def carried_up_to(self, record: int) -> None:
+        """Say what has been carried up.
+
+        Raises:
+            OSError: It cannot be kept.
+        """
+        with self._lock:
+            self._carried = max(self._carried, record)
+            write_carried(self._folder, self._carried)
+        self._wake.set()
+
+    def close(self, last: Path) -> None:
+        """Finish what is due and end."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(CLOSE_WITHIN_S)
+        self._fold(last, truncate=True)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(PRUNE_EVERY_S)
+            self._wake.clear()
+            try:
+                self._turn()
+            except (OSError, sqlite3.Error, JournalDamagedError) as error:
+                log.warning("a journal's files could not be looked after", reason=str(error))
+        self._close_finished()
+
+    def _turn(self) -> None:
+        self._close_finished()
+        with self._lock:
+            path = self._current if self._unfolded >= FOLD_BYTES else None
+            carried = self._carried
+        if path is not None:
+            self._fold(path)
+            with self._lock:
+                self._unfolded = 0
+        prune(self._folder, self._options, self._mark, carried)
+
+    def _close_finished(self) -> None:
+        while True:
+            with self._lock:
+                if not self._finished:
+                    return
+                writer = self._finished.pop(0)
+            writer.close()
+            self._fold(writer.path, truncate=True)
+
+    @staticmethod
+    def _fold(path: Path, *, truncate: bool = False) -> None:
+        try:
+            fold(path, truncate=truncate)
+        except sqlite3.Error as error:
+            log.warning("a journal's log was not folded", file=path.name, reason=str(error))
+
+
+def prune(folder: Path, options: KeepOptions, mark: Mark, carried_up_to: int = 0) -> list[Place]:
+    """Remove the oldest files as far as the options ask and allow.
+
+    Args:
+        folder: The journal's folder.
+        options: What may be kept.
+        mark: Told what is kept before anything goes.
+        carried_up_to: Newest record that has been carried up.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        OSError: A file cannot be removed.
+    """
+    if options.max_bytes is None and options.max_age_s is None:
+        return []
+    found = places(folder)
+    sizes = [file_bytes(folder, place) for place in found]
+    removed: list[Place] = []
+    total = sum(sizes)
+    for index, (place, size) in enumerate(zip(found[:-1], sizes, strict=False)):
+        if not (_too_large(total, options) or _too_old(folder, place, options)):
+            break
+        later = found[index + 1 :]
+        if options.carried and later[0].first - 1 > carried_up_to:
+            break
+        if not any(_can_begin(folder, one, written=one is later[-1]) for one in later):
+            break
+        mark.prune(later[0].first)
+        remove(folder, place)
+        removed.append(place)
+        total -= size
+    if removed:
+        log.info("journal pruned", files=len(removed), up_to=removed[-1].name)
+    return removed
+
+
+def prune_by_hand(folder: Path, options: KeepOptions) -> list[Place]:
+    """Prune a journal that nobody writes.
+
+    What has been carried up is known from the journal's folder.
+
+    Raises:
+        JournalBusyError: Its node is running, and prunes it by itself.
+        ConflictError: It has to be recovered first.
+    """
+    with writing(folder):
+        marked = read_mark(folder)
+        if isinstance(marked, BadMark):
+            raise ConflictError(
+                f"the mark of the journal in {folder} cannot be read: {marked.reason}; `tipoff"
+                " verify` says what is left, and the node mends it when it starts",
+                path=str(folder),
+            )
+        mark = Mark(folder, marked)
+        try:
+            carried = read_carried(folder)
+            return prune(folder, replace(options, carried=carried is not None), mark, carried or 0)
+        finally:
+            mark.close()
+
+
+def read_carried(folder: Path) -> int | None:
+    """Give the newest record that has been carried up; None: nobody carries anything up."""
+    try:
+        return int((folder / CARRIED).read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_carried(folder: Path, record: int) -> None:
+    """Keep the newest record that has been carried up."""
+    part = folder / f"{CARRIED}.part"
+    part.write_text(f"{record}\n", "ascii")
+    part.replace(folder / CARRIED)
+
+
+def _too_large(total: int, options: KeepOptions) -> bool:
+    return options.max_bytes is not None and total > options.max_bytes
+
+
+def _too_old(folder: Path, place: Place, options: KeepOptions) -> bool:
+    """Say whether all records of a file are too old."""
+    if options.max_age_s is None:
+        return False
+    written_s = (folder / place.name).stat().st_mtime
+    return options.clock_s() - written_s > options.max_age_s
+
+
+def _can_begin(folder: Path, place: Place, *, written: bool) -> bool:
+    """Say whether replaying can begin within a file."""
+    with SegmentReader(folder / place.name, written=written) as reader:
+        return reader.has_base()
+
+
+def remove(folder: Path, place: Place) -> None:
+    """Remove a file with what SQLite keeps beside it."""
+    for companion in reversed(COMPANIONS):
+        (folder / (place.name + companion)).unlink(missing_ok=True)
+    sync_folder(folder)

@@ -1,0 +1,116 @@
+"""The mark: the oldest record that is kept, and the newest that was acknowledged as durable.
+
+It is written after each commit and not synced: it outlives the process, and after a loss of power
+it may be older than the journal but never newer. So a journal that ends before its mark, or begins
+after it, has lost something, which SQLite alone cannot tell from commits that were never made and
+from files that were pruned. Before files are pruned it is synced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from edge_node.journal.folder import sync_folder
+from edge_node.journal.heads import Tip
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "mark"
+_MAGIC = b"TIPMARK1"
+_BODY = struct.Struct("<8sQQ32s")
+_CHECK_BYTES = 8
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What a mark says."""
+
+    oldest: int
+    """Oldest record that is kept."""
+    tip: Tip
+    """Newest record that was acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadMark:
+    """A mark that cannot be read."""
+
+    reason: str
+    """What is wrong."""
+
+
+class Mark:
+    """Writes the mark; any thread may.
+
+    Args:
+        folder: The journal's folder.
+        marked: What it says from now on.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+
+    def __init__(self, folder: Path, marked: Marked) -> None:
+        self._handle = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT, 0o644)
+        self._lock = threading.Lock()
+        self._marked = marked
+        size = _BODY.size + _CHECK_BYTES
+        if os.fstat(self._handle).st_size != size:
+            os.ftruncate(self._handle, size)
+        self._write(marked)
+        # Once synced it is whole for ever: what follows is written over it in one sector.
+        os.fsync(self._handle)
+        sync_folder(folder)
+
+    def advance(self, tip: Tip) -> None:
+        """Say what was acknowledged. Where that fails the mark stays older, which does no harm."""
+        with self._lock:
+            try:
+                self._write(Marked(self._marked.oldest, tip))
+            except OSError as error:
+                log.warning("the mark was not written", reason=str(error))
+
+    def prune(self, oldest: int) -> None:
+        """Say what is kept, durably, before the rest is removed."""
+        with self._lock:
+            self._write(Marked(oldest, self._marked.tip))
+            os.fsync(self._handle)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            os.close(self._handle)
+
+    def _write(self, marked: Marked) -> None:
+        body = _BODY.pack(_MAGIC, marked.oldest, marked.tip.record, marked.tip.hash)
+        os.pwrite(self._handle, body + _check(body), 0)
+        self._marked = marked
+
+
+def read_mark(folder: Path) -> Marked | BadMark:
+    """Read the mark."""
+    try:
+        content = (folder / FILE).read_bytes()
+    except OSError as error:
+        return BadMark(str(error.strerror or error))
+    body, check = content[: _BODY.size], content[_BODY.size :]
+    if len(content) != _BODY.size + _CHECK_BYTES or check != _check(body):
+        return BadMark("its checksum is wrong")
+    magic, oldest, record, digest = _BODY.unpack(body)
+    if magic != _MAGIC:
+        return BadMark("it is of another version")
+    return Marked(oldest, Tip(record, digest))
+
+
+def _check(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()[:_CHECK_BYTES]

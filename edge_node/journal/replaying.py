@@ -1,0 +1,247 @@
+"""A past game, served again: the messages that were sent, byte for byte, at their own pace.
+
+Whoever follows cannot tell it from the night of the game but for ``Header.replay``: epochs,
+sequences, times, availability and signed heads are those of then, and where the node was started
+again the streams end and go on with the next epoch.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge_node.description import EndReason, StreamKind
+from edge_node.hub import Hub
+from edge_node.journal.codec import Kind, decode
+from edge_node.journal.describing import describe
+from edge_node.journal.entries import Ended, Opened, Snapped
+from edge_node.journal.errors import JournalDamagedError
+from edge_node.journal.messages import read_message, state_of
+from edge_node.journal.reading import JournalReader
+from edge_node.ring import Held
+from edge_node.server import ServerOptions, StreamServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import FrameType
+
+    from edge_node.journal.chain import Record
+    from edge_node.journal.heads import SignedHead
+
+PAST_SNAPSHOTS = 18_000
+"""Snapshots of earlier epochs that a stream can be resumed from, at most."""
+FINISH_WITHIN_S = 10.0
+"""How long subscribers are given for what is left at the end."""
+LOOK_EVERY_S = 0.02
+_STREAMS = {Kind.LIVE: StreamKind.LIVE, Kind.SMOOTHED: StreamKind.SMOOTHED}
+_PLAYED = (Kind.OPENED, Kind.LIVE, Kind.SMOOTHED, Kind.ENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """How a game is served again."""
+
+    listen: str = "127.0.0.1:7400"
+    """Address as host:port; port 0 takes a free one."""
+    speed: float = 1.0
+    """How many times as fast as it was; 0: as fast as it goes."""
+    wait_for_subscribers: int = 0
+    """Subscribers that are waited for before it begins."""
+    linger_s: float = 0.0
+    """How long to stay after its end."""
+    announce: Callable[[str, str], None] = field(default=lambda _address, _session: None)
+    """Told the address and the session when it can be followed."""
+
+
+class Replay:
+    """Serves a journal's game; :meth:`stop` may be called from any thread.
+
+    Args:
+        folder: The journal's folder.
+        options: How.
+
+    Raises:
+        NotFoundError: There is no journal.
+    """
+
+    def __init__(self, folder: Path, options: ReplayOptions) -> None:
+        self._reader = JournalReader(folder)
+        self._options = options
+        self._stopped = threading.Event()
+        self._listen = options.listen
+        self._heads = iter(self._reader.heads())
+        self._next_head = next(self._heads, None)
+        self._beginning: tuple[int, float] | None = None
+        self._past: dict[StreamKind, list[Held]] = {kind: [] for kind in StreamKind}
+        self.snapshots = 0
+        """Messages that were published."""
+
+    def stop(self) -> None:
+        """End soon, as a node that is told to go."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Serve it from its first message to its end, or until :meth:`stop`.
+
+        Raises:
+            JournalDamagedError: A record cannot be read; `tipoff verify` says more.
+            ConflictError: The address is taken.
+        """
+        records = _Peekable(record for record in self._reader.records() if record.kind in _PLAYED)
+        first = True
+        while not self._stopped.is_set() and (record := records.peek()) is not None:
+            opened = self._opening(record)
+            hubs = self._hubs(record, opened)
+            with self._serving(hubs, first=first) as server:
+                first = False
+                ended = self._play_epoch(record.epoch, records, hubs)
+                if ended is not None or records.peek() is None:
+                    self._finish(hubs, server, ended)
+            for kind, hub in hubs.items():
+                held = hub.read(hub.oldest_place, PAST_SNAPSHOTS)
+                self._past[kind] = held[-PAST_SNAPSHOTS:]
+
+    def _opening(self, record: Record) -> Opened:
+        entry = decode(record)
+        if not isinstance(entry, Opened):
+            raise JournalDamagedError(
+                f"record {record.record} does not begin an epoch; `tipoff verify` says more",
+                record=record.record,
+            )
+        return entry
+
+    def _hubs(self, record: Record, opened: Opened) -> dict[StreamKind, Hub]:
+        epoch, first = record.epoch, self._first_sequences(record)
+        return {
+            kind: Hub(
+                describe(opened.facts, epoch, kind, opened.public_key, replay=True),
+                past=self._past[kind],
+                first=first.get(kind, 1),
+            )
+            for kind in StreamKind
+        }
+
+    def _first_sequences(self, opening: Record) -> dict[StreamKind, int]:
+        """Give with what each stream begins: a journal that was pruned begins within an epoch."""
+        first: dict[StreamKind, int] = {}
+        for record in self._reader.records(opening.record):
+            if record.epoch != opening.epoch or len(first) == len(_STREAMS):
+                break
+            if record.kind in _STREAMS:
+                first.setdefault(_STREAMS[Kind(record.kind)], record.sequence)
+        return first
+
+    @contextmanager
+    def _serving(self, hubs: dict[StreamKind, Hub], *, first: bool) -> Iterator[StreamServer]:
+        server = StreamServer(tuple(hubs.values()), ServerOptions(listen=self._listen))
+        # The next epoch's server takes the port of this one, as a node that starts again does.
+        self._listen = server.start()
+        try:
+            server.set_ready()
+            if first:
+                self._options.announce(self._listen, hubs[StreamKind.LIVE].description.session)
+                self._wait_for_subscribers(server)
+            yield server
+        finally:
+            server.stop()
+
+    def _wait_for_subscribers(self, server: StreamServer) -> None:
+        while server.subscribers < self._options.wait_for_subscribers:
+            if self._stopped.wait(LOOK_EVERY_S):
+                return
+
+    def _play_epoch(
+        self,
+        epoch: int,
+        records: _Peekable,
+        hubs: dict[StreamKind, Hub],
+    ) -> Ended | None:
+        """Publish an epoch's messages; give how the session ended where it does."""
+        while (record := records.peek()) is not None and record.epoch == epoch:
+            entry = decode(record)
+            if isinstance(entry, Ended):
+                return entry
+            if isinstance(entry, Snapped) and not self._publish(record, entry, hubs):
+                return None
+            records.take()
+        return None
+
+    def _publish(self, record: Record, entry: Snapped, hubs: dict[StreamKind, Hub]) -> bool:
+        """Publish a message when it is due; False: there is no time left."""
+        if entry.kind == StreamKind.LIVE and not self._wait_until(entry.time_ns):
+            return False
+        hub = hubs[StreamKind(entry.kind)]
+        hub.publish(Held(record.epoch, entry.sequence, entry.time_ns, entry.message))
+        hub.beat(state_of(read_message(entry.message)), self._head(record.record))
+        self.snapshots += 1
+        return True
+
+    def _head(self, record: int) -> SignedHead | None:
+        """Give the newest head that was signed before a record."""
+        head = None
+        while self._next_head is not None and self._next_head.record < record:
+            head, self._next_head = self._next_head, next(self._heads, None)
+        return head
+
+    def _wait_until(self, time_ns: int) -> bool:
+        """Wait until a moment of the game comes; False: the replay was stopped."""
+        now_s = time.monotonic()
+        if self._beginning is None:
+            self._beginning = (time_ns, now_s)
+        if not self._options.speed:
+            return not self._stopped.is_set()
+        first_ns, began_s = self._beginning
+        due_s = began_s + (time_ns - first_ns) / 1e9 / self._options.speed
+        return not self._stopped.wait(max(due_s - now_s, 0.0))
+
+    def _finish(
+        self, hubs: dict[StreamKind, Hub], server: StreamServer, ended: Ended | None
+    ) -> None:
+        if self._stopped.is_set():
+            return
+        reason = EndReason(ended.reason) if ended else EndReason.STOPPED
+        detail = ended.detail if ended else "the journal goes no further"
+        for hub in hubs.values():
+            hub.end(reason, detail)
+        self._stopped.wait(self._options.linger_s)
+        until_s = time.monotonic() + FINISH_WITHIN_S
+        while server.subscribers and time.monotonic() < until_s:
+            if self._stopped.wait(LOOK_EVERY_S):
+                return
+        self._stopped.set()
+
+
+@contextmanager
+def on_term(stop: Callable[[], None]) -> Iterator[None]:
+    """Take SIGTERM as a wish to go, once: a second one ends the process at once."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        stop()
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Peekable:
+    """Records, with a look at the next one."""
+
+    def __init__(self, records: Iterator[Record]) -> None:
+        self._records = records
+        self._next = next(records, None)
+
+    def peek(self) -> Record | None:
+        """Give the next record and leave it there."""
+        return self._next
+
+    def take(self) -> None:
+        """Go on to the one after it."""
+        self._next = next(self._records, None)

@@ -1,0 +1,108 @@
+"""Where a session goes on: tracker, members of the area, and what its subscribers still want.
+
+A journal that is there decides. Its calls are run again on the last checkpoint and must give the
+bits that were sent; where they do not, or the session was set up otherwise, the tracker begins
+anew, the journal says so, and no subscriber is told that nothing happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from accel import CheckpointError, Tracker
+from edge_node.area import Membership
+from edge_node.journal.entries import Restarted, Snapped
+from edge_node.journal.errors import ReplayDifferedError
+from edge_node.journal.resuming import repeat
+from edge_node.ring import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from accel import Rig, TrackerOptions
+    from edge_node.area import Area
+    from edge_node.journal.gathering import Recovery
+    from edge_node.journal.journal import Journal
+
+log = structlog.get_logger(__name__)
+
+MEMBERS = "members"
+"""Name of the area's state in the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a session begins with, or goes on from."""
+
+    tracker: Tracker
+    """Fresh, or as it was to the bit."""
+    members: Mapping[str, Any] | None = None
+    """State of the area's membership; None: nobody was seen yet."""
+    last_time_ns: int | None = None
+    """Time of the last live snapshot that was sent; None: there was none."""
+    past: Mapping[str, Sequence[Held]] = field(default_factory=dict)
+    """By stream, what was sent lately in earlier epochs."""
+
+
+def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> Resumed:
+    """Go on from what the journal holds.
+
+    Args:
+        journal: Open; it is told where the tracker begins anew.
+        rig: The calibrated cameras.
+        options: Of a tracker that begins anew.
+        area: Where people are reported from.
+    """
+    found = journal.recovered
+    if found is None:
+        return Resumed(Tracker(rig, options))
+    for damage in found.damages:
+        log.error("journal damaged", record=damage.record, found=damage.reason, aside=damage.aside)
+    past = {
+        kind: tuple(Held(m.epoch, m.sequence, m.time_ns, m.message) for m in messages)
+        for kind, messages in found.messages.items()
+    }
+    if not journal.resumes:
+        return _anew(journal, rig, options, past, found.why_not)
+    try:
+        tracker, members = _again(found, rig, area)
+    except ReplayDifferedError as error:
+        return _anew(journal, rig, options, past, error.message)
+    return Resumed(tracker, members, found.last_time_ns, past)
+
+
+def _anew(
+    journal: Journal,
+    rig: Rig,
+    options: TrackerOptions,
+    past: Mapping[str, Sequence[Held]],
+    why: str,
+) -> Resumed:
+    log.warning("the tracker begins anew", reason=why)
+    journal.commit([Restarted(why)])
+    found = journal.recovered
+    return Resumed(Tracker(rig, options), None, found.last_time_ns if found else None, past)
+
+
+def _again(found: Recovery, rig: Rig, area: Area) -> tuple[Tracker, Mapping[str, Any]]:
+    """Run the calls after the last checkpoint again."""
+    assert found.facts is not None
+    try:
+        tracker = (
+            Tracker(rig, found.facts.tracker)
+            if found.checkpoint is None
+            else Tracker.restore(rig, found.checkpoint)
+        )
+    except CheckpointError as error:
+        raise ReplayDifferedError(f"the last checkpoint is of no use: {error}") from error
+    members = Membership(area)
+    if found.checkpoint is not None and MEMBERS in found.states:
+        members.resume(found.states[MEMBERS])
+    for call in found.calls:
+        repeat(tracker, call)
+        if isinstance(call, Snapped) and call.kind == "live":
+            members.update(tracker.snapshot(call.time_ns))
+    return tracker, members.state()

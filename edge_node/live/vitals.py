@@ -1,0 +1,166 @@
+"""The node's pulse: every tenth of a second it looks how everything stands, and says so.
+
+What is judged here: the availability for officials, readiness, what is done less well. What is not:
+frames; they never wait for this thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from edge_node.availability import Officials
+from edge_node.description import StreamKind, TimeBase
+from edge_node.frames import CameraState, CaptureClock, NodeState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from edge_node.description import SignedHead
+    from edge_node.frames import CameraHealth, Degradation, TrackedFrame
+    from edge_node.hub import Hub
+    from edge_node.telemetry.readiness import Readiness
+
+LOOK_EVERY_S = 0.1
+"""How often everything is looked at."""
+CLOCK_WITHIN_NS = 1_000_000_000
+"""A live camera's newest frame is no older than this, and no younger than now by as much."""
+LEAST_CAMERAS = 2
+"""Live cameras without which nobody can be placed."""
+
+log = structlog.get_logger(__name__)
+
+
+class Signing(Protocol):
+    """The part of the journal that is used here."""
+
+    def head(self) -> SignedHead:
+        """Give the newest signed head."""
+
+
+@dataclass(frozen=True, slots=True)
+class VitalParts:
+    """What is looked at."""
+
+    officials: Officials
+    """Judges the availability."""
+    hubs: Mapping[StreamKind, Hub]
+    """Told how things stand."""
+    journal: Signing
+    """Signs its head."""
+    cameras: Callable[[], Sequence[CameraHealth]]
+    """How the cameras do."""
+    degradations: Callable[[], tuple[Degradation, ...]]
+    """What is done less well."""
+    readiness: Readiness
+    """Told what holds."""
+    time_base: TimeBase = TimeBase.UTC
+    """Of the capture times."""
+    finished: Callable[[], None] = lambda: None
+    """Called once, when every camera that has a source is at its end."""
+
+
+class Vitals:
+    """Looks, in a thread of its own.
+
+    Args:
+        parts: What is looked at.
+    """
+
+    def __init__(self, parts: VitalParts) -> None:
+        self._parts = parts
+        self._stop = threading.Event()
+        self._said: object = None
+        self._finished = False
+        self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
+        self.state = NodeState()
+        """How things stood at the last look."""
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def judge(self, frame: TrackedFrame, disk: tuple[Degradation, ...]) -> NodeState:
+        """Say how things stand for a live snapshot that is about to be sent."""
+        now_ns = time.time_ns()
+        self._parts.officials.note(frame, now_ns)
+        return NodeState(self._parts.officials.judge(now_ns), self._degradations(disk))
+
+    def _degradations(self, disk: tuple[Degradation, ...]) -> tuple[Degradation, ...]:
+        there = self._parts.degradations()
+        return (*there, *(found for found in disk if found not in there))
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_EVERY_S):
+            try:
+                self.look()
+            except Exception:
+                # Whoever follows is told by age that nobody says anything any more.
+                log.exception("the node's pulse failed")
+
+    def look(self) -> None:
+        """Look once."""
+        parts, now_ns = self._parts, time.time_ns()
+        cameras = parts.cameras()
+        parts.officials.note_cameras(cameras, now_ns)
+        self.state = NodeState(parts.officials.judge(now_ns), parts.degradations())
+        head = parts.journal.head()
+        for hub in parts.hubs.values():
+            hub.beat(self.state, head)
+        self._tell_changes()
+        self._check(cameras, now_ns)
+        self._see_end(cameras)
+
+    def _tell_changes(self) -> None:
+        availability = self.state.availability
+        kinds = [str(degradation.kind) for degradation in self.state.degradations]
+        said = (availability.state if availability else None, kinds)
+        if said != self._said:
+            self._said = said
+            detail = availability.detail if availability else ""
+            log.info("availability", state=str(said[0]), detail=detail, degradations=kinds)
+
+    def _check(self, cameras: Sequence[CameraHealth], now_ns: int) -> None:
+        readiness = self._parts.readiness
+        live = [camera for camera in cameras if camera.state is CameraState.LIVE]
+        if len(live) >= min(LEAST_CAMERAS, len(cameras)):
+            readiness.hold("cameras")
+        else:
+            others = {str(camera.state) for camera in cameras if camera not in live}
+            states = ", ".join(sorted(others))
+            readiness.fail("cameras", f"{len(live)} of {len(cameras)} are live ({states})")
+        wrong = [camera.name for camera in live if self._is_off(camera, now_ns)]
+        if wrong or not live:
+            names = ", ".join(wrong) or "no camera is live"
+            readiness.fail("clocks", f"capture times are not now: {names}")
+        else:
+            readiness.hold("clocks")
+        if self._parts.hubs[StreamKind.LIVE].newest:
+            readiness.hold("tracking")
+
+    def _is_off(self, camera: CameraHealth, now_ns: int) -> bool:
+        if camera.clock is CaptureClock.RECORDING or self._parts.time_base is not TimeBase.UTC:
+            return False
+        last_ns = camera.last_capture_time_ns
+        return last_ns is not None and abs(now_ns - last_ns) > CLOCK_WITHIN_NS
+
+    def _see_end(self, cameras: Sequence[CameraHealth]) -> None:
+        sourced = [camera for camera in cameras if camera.state is not CameraState.WAITING]
+        ended = sourced and all(camera.state is CameraState.ENDED for camera in sourced)
+        if ended and not self._finished:
+            self._finished = True
+            self._parts.finished()
+
+
+CONDITIONS = ("rig", "models", "journal", "cameras", "clocks", "tracking")
+"""What readiness waits for."""

@@ -1,0 +1,99 @@
+"""Recorded observations are read as they were written, from anywhere, and nothing else is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from edge_node.cameras import observations
+from edge_node.cameras.errors import SourceError
+from edge_node.cameras.observations import read_info, read_observations, write_observations
+from tests.support.observations import make_recording, people, rows
+
+CAMERAS = ("a", "b", "c")
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    path = make_recording(tmp_path / "game.parquet", CAMERAS, 50, 60.0, start_ns=7_000)
+    read = list(read_observations(path))
+    for (camera, time_ns, keypoints), written in zip(
+        read, rows(CAMERAS, 50, 60.0, 7_000), strict=True
+    ):
+        assert (camera, time_ns) == written[:2]
+        assert keypoints.dtype == np.float32
+        np.testing.assert_array_equal(keypoints, written[2])
+    info = read_info(path)
+    assert (info.cameras, info.joints, info.frames) == (CAMERAS, 17, 150)
+    assert (info.start_ns, info.end_ns) == (7_000, 7_000 + round(49e9 / 60))
+
+
+def test_a_frame_without_people_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "game.parquet"
+    nobody = np.empty((0, 17, 3), np.float32)
+    write_observations(path, [("a", 0, nobody), ("a", 1, people(1)), ("a", 2, nobody)])
+    assert [len(keypoints) for *_, keypoints in read_observations(path)] == [0, 2, 0]
+
+
+def test_one_camera_from_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observations, "ROW_GROUP_ROWS", 16)
+    monkeypatch.setattr(observations, "BATCH_ROWS", 5)
+    path = make_recording(tmp_path / "game.parquet", CAMERAS, 100, 10.0)
+    read = list(read_observations(path, "b", from_ns=4_950_000_000))
+    assert [camera for camera, *_ in read] == ["b"] * 50
+    assert [time_ns for _, time_ns, _ in read] == [n * 100_000_000 for n in range(50, 100)]
+    assert pq.ParquetFile(path).metadata.num_row_groups == 19
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "game.parquet"
+    for bad in (
+        [("a", 5, people(1)), ("a", 4, people(2))],
+        [("a", 5, np.zeros((1, 16, 3), np.float32))],
+        [("a", 5, np.zeros((17, 3), np.float32))],
+    ):
+        with pytest.raises(SourceError):
+            write_observations(path, bad)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_recording_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "game.parquet"
+    path.write_bytes(b"no parquet")
+    with pytest.raises(SourceError, match="cannot be read as Parquet"):
+        read_info(path)
+    with pytest.raises(SourceError, match="cannot be read as Parquet"):
+        read_info(tmp_path / "none.parquet")
+    pq.write_table(pa.table({"camera": ["a"], "capture_time_ns": [1]}), path)
+    with pytest.raises(SourceError, match="lacks the column keypoints"):
+        read_info(path)
+    odd = pa.table(
+        {
+            "camera": ["a"],
+            "capture_time_ns": [1],
+            "keypoints": pa.array([[1.0, 2.0]], pa.list_(pa.float32())),
+        }
+    )
+    pq.write_table(odd, path)
+    with pytest.raises(SourceError, match="has 2 numbers for a at 1"):
+        list(read_observations(path))
+
+
+def test_a_broken_recording_says_so_wherever_it_is_broken(tmp_path: Path) -> None:
+    path = make_recording(tmp_path / "game.parquet", CAMERAS, 200)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+    refused = 0
+    for _ in range(60):
+        data = bytearray(whole)
+        at = int(rng.integers(4, len(data) - 8))
+        data[at : at + 16] = rng.bytes(16)
+        path.write_bytes(bytes(data[: int(rng.integers(len(data) // 2, len(data) + 1))]))
+        try:
+            list(read_observations(path))
+        except SourceError:
+            refused += 1
+    assert refused >= 30
