@@ -22,6 +22,8 @@ from accel import COCO17, Rig, TrackerOptions
 from edge_node.area import default_area
 from edge_node.availability import AvailabilityRules, Officials
 from edge_node.cameras.group import Cameras, CamerasOptions
+from edge_node.cameras.ring import FOLDER as RING
+from edge_node.cameras.ring import Ring, RingOptions
 from edge_node.description import EndReason, SessionDescription, StreamKind, TimeBase
 from edge_node.epochs import state_folder
 from edge_node.hub import Hub
@@ -218,7 +220,10 @@ class LiveNode:
         self._committer = Committer(
             opened.journal, self._judge, Watching(self.metrics, self._traces)
         )
-        self.group = Cameras(opened.rig, _camera_options(settings), self._wake)
+        self._ring = _ring(settings)
+        tap = self._ring.tap if self._ring is not None else None
+        cameras = replace(_camera_options(settings), tap=tap)
+        self.group = Cameras(opened.rig, cameras, self._wake)
         self.loop = LiveLoop(self._loop_parts(), _loop_options(opened))
         self.loop.resume(opened.resumed.members, opened.resumed.last_time_ns)
         self._server = StreamServer(
@@ -322,6 +327,8 @@ class LiveNode:
             self._committer.start()
             running.callback(self._close_committer)
             running.callback(self.vitals.stop)
+            if self._ring is not None:
+                running.callback(self._ring.close)
             running.callback(self.group.close)
             for condition in ("rig", "models", "journal"):
                 self.readiness.hold(condition)
@@ -508,6 +515,17 @@ def _trace_options(settings: SessionSettings) -> TraceOptions:
     told = settings.telemetry
     endpoint = f"http://{told.otlp}/v1/traces" if told.otlp else ""
     return TraceOptions(endpoint, told.trace_every)
+
+
+def _ring(settings: SessionSettings) -> Ring | None:
+    """Make the ring of the cameras' video, where any is kept; cameras share its room."""
+    kept = settings.ring
+    if not kept.minutes:
+        return None
+    length_s = 60.0 * kept.minutes
+    room = round(kept.max_gb * 1e9 / max(len(settings.cameras), 1))
+    options = RingOptions(length_s, room, min(kept.segment_s, length_s))
+    return Ring(settings.state / RING, options)
 
 
 def _camera_options(settings: SessionSettings) -> CamerasOptions:
