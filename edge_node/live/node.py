@@ -36,6 +36,7 @@ from edge_node.journal.keeping import KeepOptions
 from edge_node.journal.keys import NodeKey
 from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.admin import AdminServer
+from edge_node.live.capacity import CapacityOptions, measure_capacity
 from edge_node.live.committer import Committer
 from edge_node.live.loop import LiveLoop, LoopOptions, LoopParts
 from edge_node.live.resume import resume
@@ -73,6 +74,8 @@ MS = 1_000_000
 S = 1_000_000_000
 
 log = structlog.get_logger(__name__)
+_CAPACITY = CapacityOptions(warm_s=0.3, measured_s=1.0)
+"""A second of what the session asks of the machine, before it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,25 @@ def open_parts(settings: SessionSettings, report: Callable[[str], None]) -> Iter
         journal = Journal.open(journal_folder(settings), facts, key, _journal_options(settings))
         opened.callback(journal.close)
         resumed = resume(journal, rig, options, area)
-        yield Opened(settings, rig, area, models, inference, key, journal, resumed)
+        # Whoever goes on in the middle of a game has no second to spare for it.
+        rate_hz = 0.0 if journal.resumes else _sustainable_hz(settings, rig, inference)
+        yield Opened(settings, rig, area, models, inference, key, journal, resumed, rate_hz)
+
+
+def _sustainable_hz(settings: SessionSettings, rig: Rig, inference: Inference | None) -> float:
+    """Measure what rate this machine can sustain, and warn where that is less than is wanted."""
+    measured = measure_capacity(rig, settings.models.plan, inference, _CAPACITY)
+    wanted_hz = settings.tracking.rate_hz
+    tell = log.info if measured.rate_hz >= wanted_hz else log.warning
+    tell(
+        "sustainable rate measured",
+        rate_hz=round(measured.rate_hz, 1),
+        wanted_hz=wanted_hz,
+        decode_ms=round(measured.decode_ms, 2),
+        infer_ms=round(measured.infer_ms, 2),
+        track_ms=round(measured.track_ms, 2),
+    )
+    return measured.rate_hz
 
 
 def _check_cameras(settings: SessionSettings, rig: Rig) -> None:
