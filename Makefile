@@ -34,7 +34,7 @@ CPP = $(wildcard accel/core/*.cpp accel/core/*.hpp accel/bindings/*.cpp accel/bi
 STUBTESTED = $(if $(wildcard accel/_core.pyi),accel._core) $(if $(wildcard accel/decode.pyi),accel.decode)
 
 # Where a target is no file.
-.PHONY: where-wheels help demo test lint bench clean env native stubs lock wheel wheels doctest models cpp cpp-sanitised cpp-tsan fuzz pytest rtsp
+.PHONY: where-wheels help demo test lint bench clean env native stubs released lock wheel wheels doctest models cpp cpp-sanitised cpp-tsan fuzz pytest rtsp
 
 help:
 	@echo "make demo    real camera videos into 3D tracks, through the real Triton, into out/demo/"
@@ -45,6 +45,7 @@ help:
 	@echo "make env     the application's environment in .venv, from pinned and hashed packages"
 	@echo "make native  the C++ core, the Cython module and the stubs of protos/, in place"
 	@echo "make stubs   only the stubs of protos/"
+	@echo "make released  the contract that later ones are compared with, at a release"
 	@echo "make models  the server, the models' environment and the pose models, in the user's cache"
 	@echo "make wheel   the wheel, in dist/"
 	@echo "make lock    resolve pyproject.toml anew into $(LOCK)"
@@ -97,6 +98,10 @@ lock:
 	@env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null build/lock/bin/pip-compile -q --extra dev --extra bench --extra test --generate-hashes --allow-unsafe \
 	--strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o build/lock/dev.lock pyproject.toml
 	@{ echo '# Everything in .venv, by sha256. Written by `make lock` out of pyproject.toml.'; awk '/^# (WARNING: pip install|Consider using a hash)/ { next } /^[a-z]/ { own = /^tipoff @/ } !own' build/lock/dev.lock; } > $(LOCK)
+
+# What users hold from this release on: the contract tests compare later ones with it.
+released: env
+	@$(BIN)/buf build --exclude-source-info -o tests/contract/released.binpb
 
 stubs: env
 	@$(BIN)/python setup.py -q build_stubs --build-lib . >/dev/null 2>&1 || $(BIN)/python setup.py build_stubs --build-lib .

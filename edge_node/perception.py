@@ -8,11 +8,11 @@ says when a round is begun and when it is finished, always in the same order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 
-from accel import PlanBudget
+from accel import PlanBudget, TimeOutOfRangeError
 from edge_node.area import Membership
 from edge_node.frames import CameraFrame, ObservedFrame, ViewDetections
 from edge_node.inference import Found
@@ -93,6 +93,11 @@ class Asked:
     """What is being found; None where nothing is asked."""
 
     @property
+    def too_late(self) -> bool:
+        """Whether it is a picture older than what the tracker still takes: nothing is asked."""
+        return self.people is None and isinstance(self.frame, CameraFrame)
+
+    @property
     def done(self) -> bool:
         """Whether its answer is there."""
         return self.answer is None or self.answer.done()
@@ -142,7 +147,7 @@ class Perception:
         Args:
             frames: In order of time and camera, one of a camera at most.
         """
-        pictures = [frame for frame in frames if isinstance(frame, CameraFrame)]
+        pictures = [frame for frame in frames if self._in_time(frame)]
         worth = self._worth_posing(pictures) if pictures and self.posed_share < 1.0 else None
         people = [self._expected(frame, worth) for frame in pictures]
         plans = self.planner.plan(pictures, people) if pictures else []
@@ -151,6 +156,16 @@ class Perception:
             for frame, expected, tasks in zip(pictures, people, plans, strict=True)
         }
         return [asked.get(frame.camera) or Asked(frame, None, [], None) for frame in frames]
+
+    def _in_time(self, frame: Frame) -> TypeGuard[CameraFrame]:
+        """Say whether a frame is a picture that the tracker can still take."""
+        if not isinstance(frame, CameraFrame):
+            return False
+        try:
+            self._tracker.predict(frame.camera, frame.capture_time_ns)
+        except TimeOutOfRangeError:
+            return False
+        return True
 
     def _ask(self, frame: CameraFrame, tasks: list[Task]) -> Promise | None:
         if not tasks:
@@ -178,7 +193,8 @@ class Perception:
         people = self._tracker.predict(frame.camera, frame.capture_time_ns)
         chosen = self.members.expected(people)
         if worth is not None:
-            chosen &= [(frame.camera, int(identity)) in worth for identity in people.ids]
+            mine = [(frame.camera, int(identity)) in worth for identity in people.ids]
+            chosen &= np.array(mine, np.bool_)
         unknown = self.planner.candidates_px(frame.camera)
         keypoints = people.keypoints[chosen, :, :2]
         nowhere = np.full((len(unknown), *keypoints.shape[1:]), np.nan)
@@ -221,26 +237,31 @@ class Perception:
 
         A frame that the tracker refused, because it came too late, teaches nothing.
         """
-        seen = [
-            answer
-            for answer in answers
-            if isinstance(answer.frame, CameraFrame) and answer.accepted
-        ]
-        views = tuple(self._view(answer.frame, answer.found, reported) for answer in seen)
-        self.planner.learn(views, [answer.found.scores for answer in seen])
+        seen = [(answer, self._view(answer, reported)) for answer in answers]
+        kept = [(answer.found.scores, view) for answer, view in seen if view is not None]
+        views = tuple(view for _, view in kept)
+        self.planner.learn(views, [scores for scores, _ in kept])
         self.planner.learn_tracks(frozenset(int(i) for i in reported.ids))
         return views
 
-    def _view(self, frame: Frame, found: Found, reported: Snapshot) -> ViewDetections:
+    def _view(self, answer: Answered, reported: Snapshot) -> ViewDetections | None:
+        """Give what was made of a picture; None where the tracker knows of it no more."""
+        frame = answer.frame
+        if not isinstance(frame, CameraFrame) or not answer.accepted:
+            return None
         now = reported
-        if frame.capture_time_ns != reported.time_ns:
-            now = self.members.select(self._tracker.snapshot(frame.capture_time_ns))
+        try:
+            assigned = self._tracker.assigned(frame.camera, frame.capture_time_ns)
+            if frame.capture_time_ns != reported.time_ns:
+                now = self.members.select(self._tracker.snapshot(frame.capture_time_ns))
+        except TimeOutOfRangeError:
+            return None
         return ViewDetections(
             camera=frame.camera,
             capture_time_ns=frame.capture_time_ns,
             frame_index=frame.index,
-            keypoints=found.keypoints,
-            assigned=self._tracker.assigned(frame.camera, frame.capture_time_ns),
+            keypoints=answer.found.keypoints,
+            assigned=assigned,
             snapshot=now,
         )
 

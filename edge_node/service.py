@@ -254,7 +254,12 @@ class TrackingService:
         stream: _Stream | None = None
         self._calls += 1
         try:
-            stream = await self._open(context)
+            stream, header = await self._open(context)
+            # Here, where it is forgotten too: the client may go at any step of what comes.
+            stream.outlet.streams.add(stream)
+            await context.write(header)
+            # Whoever resumes is sent what is past first, and must not take it for how things stand.
+            await context.write(stream.outlet.hub.heartbeat())
             await self._follow(stream, context)
         except TipoffError as error:
             self._log.info("stream ended", reason=_reason(error), peer=context.peer())
@@ -267,7 +272,7 @@ class TrackingService:
             if stream is not None:
                 stream.outlet.streams.discard(stream)
 
-    async def _open(self, context: Context) -> _Stream:
+    async def _open(self, context: Context) -> tuple[_Stream, bytes]:
         self._check_draining(asked_now=True)
         if self._calls > self._limits.max_subscribers:
             raise OverloadedError(
@@ -279,14 +284,10 @@ class TrackingService:
         request = await self._first_request(context)
         outlet = self._find(request.session, _kind(request.kind))
         wish = Wish(request.from_sequence, request.from_epoch, request.max_rate_hz)
-        header = self._header(outlet.hub)
+        header = pb.StreamTracksResponse(header=self._header(outlet.hub))
         patience = Patience(max_lag_s=self._limits.max_lag_s)
         stream = _Stream(outlet, Subscription(outlet.hub, wish, patience))
-        outlet.streams.add(stream)
-        await context.write(pb.StreamTracksResponse(header=header).SerializeToString())
-        # Whoever resumes is sent what is past first, and must not take it for how things stand.
-        await context.write(outlet.hub.heartbeat())
-        return stream
+        return stream, header.SerializeToString()
 
     def _check_draining(self, *, asked_now: bool) -> None:
         by_s = self._drain_by_s

@@ -239,6 +239,7 @@ class SegmentReader:
         Raises:
             JournalDamagedError: They cannot be read.
         """
+        first = max(first, self.beginning.before.record + 1)
         try:
             for row in self._base.execute(_SELECT, (first,)):
                 yield _linked(row)
@@ -353,7 +354,6 @@ def _limited(base: sqlite3.Connection) -> sqlite3.Connection:
     """Keep damaged files from asking for more memory than a record can have."""
     base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_PAYLOAD_BYTES + PAGE_BYTES)
     base.execute("PRAGMA trusted_schema=OFF")
-    base.execute("PRAGMA cell_size_check=ON")
     return base
 
 
