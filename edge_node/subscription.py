@@ -132,7 +132,7 @@ class Subscription:
     def _find_start(self, wish: Wish) -> tuple[int, int]:
         epoch, newest = self._hub.description.epoch, self._hub.newest
         if not wish.from_sequence:
-            return epoch, max(newest, 1)
+            return epoch, max(newest, self._hub.first)
         asked = wish.from_epoch or epoch
         if asked > epoch or (asked == epoch and wish.from_sequence > newest + 1):
             raise SequenceOutOfRangeError(
