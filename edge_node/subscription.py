@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_node.encoding import encode_skipped
 from edge_node.gaps import opening_gaps
@@ -94,9 +94,8 @@ class Patience:
     """Gives now."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A snapshot on its way."""
+class _Sent(NamedTuple):
+    """A snapshot on its way. One is made for each snapshot and subscriber, so it is a tuple."""
 
     key: tuple[int, int]
     """Epoch and sequence."""
