@@ -85,8 +85,12 @@ _DROPPED = struct.Struct("<H2xq")
 _SNAPPED = struct.Struct("<Qq32s")
 
 
-def encode(entry: Entry) -> Encoded:
+def encode(entry: Entry, packing: Codec | None = None) -> Encoded:
     """Pack an entry.
+
+    Args:
+        entry: The entry.
+        packing: How; None: the way that suits its kind.
 
     Raises:
         InvalidInputError: It is larger than a record may be, or holds what has no place there.
@@ -97,6 +101,7 @@ def encode(entry: Entry) -> Encoded:
             f"an entry of {len(raw)} bytes is larger than a record may be"
             f" ({MAX_PAYLOAD_BYTES} bytes)"
         )
+    codec = codec if packing is None else packing
     packed = _pack(codec, raw)
     if len(packed) < len(raw):
         return Encoded(kind, codec, sequence, time_ns, len(raw), packed)
@@ -186,6 +191,8 @@ def _observed(entry: Observed) -> bytes:
 
 
 def _pack(codec: Codec, raw: bytes) -> bytes:
+    if codec is Codec.PLAIN:
+        return raw
     plain = _shuffle(raw) if codec is Codec.SHUFFLED_ZSTD else raw
     packed: bytes = _ZSTD.compress(plain, asbytes=True)
     return packed

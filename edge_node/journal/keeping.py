@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-FOLD_BYTES = 4 * 1024 * 1024
+FOLD_BYTES = 16 * 1024 * 1024
 """What a file's log may hold before it is folded into the file."""
 PRUNE_EVERY_S = 60.0
 MAX_FINISHED = 64
