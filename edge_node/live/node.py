@@ -28,6 +28,7 @@ from edge_node.description import EndReason, SessionDescription, StreamKind, Tim
 from edge_node.epochs import state_folder
 from edge_node.hub import Hub
 from edge_node.inference import Inference
+from edge_node.journal.describing import rules_note
 from edge_node.journal.entries import Ended
 from edge_node.journal.facts import SessionFacts
 from edge_node.journal.folder import file_bytes, places
@@ -187,7 +188,10 @@ def _facts(
         node=settings.node,
         time_base=str(time_base(settings)),
         rate_hz=settings.tracking.rate_hz,
-        notes={"area": str(settings.area) if settings.area else "default"},
+        notes={
+            "area": str(settings.area) if settings.area else "default",
+            **rules_note(availability_rules(settings)),
+        },
     )
 
 

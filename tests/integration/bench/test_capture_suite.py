@@ -1,4 +1,4 @@
-"""suite=capture measures what real RTSP cameras took, part by part; parts make the whole."""
+"""suite=capture measures what real RTSP cameras took, part by part; the parts make the whole."""
 
 from __future__ import annotations
 

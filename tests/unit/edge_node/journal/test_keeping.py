@@ -15,7 +15,7 @@ from edge_node.journal.resuming import resume_tracker
 from edge_node.journal.verifying import verify
 from tests.support.journals import Play, facts, opened
 
-STEPS = 100
+STEPS = 106
 DAY_S = 86_400.0
 
 
@@ -117,11 +117,14 @@ def test_a_journal_prunes_itself_while_it_is_written(tmp_path: Path) -> None:
 def test_what_was_carried_up_is_known_after_a_restart(folder: Path) -> None:
     keep = KeepOptions(max_bytes=0, carried=True)
     journal = opened(folder, keep=keep)
-    journal.carried_up_to(places(folder)[1].first)
+    carried = places(folder)[1].first
+    journal.carried_up_to(carried)
     journal.close()
-    assert read_carried(folder) == places(folder)[1].first
-    before = places(folder)
-    assert prune_by_hand(folder, KeepOptions(max_bytes=0)) == before[:1]
+    assert read_carried(folder) == carried
+    prune_by_hand(folder, KeepOptions(max_bytes=0))
+    # The file of that record holds more that was not carried up.
+    assert places(folder)[0].first == carried
+    assert len(places(folder)) > 2
 
 
 def test_nobody_prunes_a_journal_that_is_written(folder: Path) -> None:
