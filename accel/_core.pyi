@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -114,12 +114,15 @@ class BallTracker:
     def snapshot(
         self,
         time_ns: int,
-        wrists: Sequence[int],
         ids: NDArray[np.int64],
         joints_m: NDArray[np.float64],
         covariance_m2: NDArray[np.float64],
     ) -> _Ball | None: ...
     def stats(self) -> dict[str, float]: ...
+    def checkpoint(self) -> bytes: ...
+    @staticmethod
+    def restore(rig: Rig, checkpoint: bytes) -> BallTracker: ...
+    def options(self) -> dict[str, object]: ...
 
 class HealthMonitor:
     def __init__(self, rig: Rig) -> None: ...

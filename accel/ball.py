@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from accel.ball_arc import BallArc, Bounce
 from accel.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from accel.rig import Rig
@@ -81,11 +83,21 @@ class BallOptions:
         native: dict[str, object] = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if not field.name.endswith("_ms") and field.name != "wrists"
+            if not field.name.endswith("_ms")
         }
         native["max_delay_ns"] = round(self.max_delay_ms * 1e6)
         native["max_coast_ns"] = round(self.max_coast_ms * 1e6)
         return native
+
+    @classmethod
+    def _of_native(cls, native: Mapping[str, Any]) -> BallOptions:
+        given = {name: value for name, value in native.items() if not name.endswith("_ns")}
+        given["wrists"] = tuple(native["wrists"])
+        return cls(
+            max_delay_ms=native["max_delay_ns"] / 1e6,
+            max_coast_ms=native["max_coast_ns"] / 1e6,
+            **given,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +206,7 @@ class BallTracker:
             TimeOutOfRangeError: The time lies further back than `max_delay_ms`.
         """
         time = _time_ns(time_ns)
-        found = self._native.snapshot(time, self.options.wrists, *self._people(people))
+        found = self._native.snapshot(time, *self._people(people))
         if found is None:
             nan = np.full(3, np.nan)
             unknown = np.full((3, 3), np.nan)
@@ -216,6 +228,32 @@ class BallTracker:
             arc=None if arc is None else BallArc(*arc, drag_per_m=self.options.drag_per_m),
             bounces=tuple(Bounce(*bounce) for bounce in bounces),
         )
+
+    def checkpoint(self) -> bytes:
+        """Give everything that later answers depend on, as bytes for `restore`.
+
+        They hold the options, a version, a digest of the rig and a checksum. The ball's arithmetic
+        is the same on every processor, so there is no instruction set in them.
+        """
+        return self._native.checkpoint()
+
+    @classmethod
+    def restore(cls, rig: Rig, checkpoint: bytes) -> BallTracker:
+        """Continue from a checkpoint, to the same bits as if there had been no break.
+
+        Args:
+            rig: The rig that the checkpoint was made with.
+            checkpoint: What `checkpoint` gave.
+
+        Raises:
+            CheckpointError: It is damaged, or of another version or rig.
+        """
+        native = _core.BallTracker.restore(rig._native, bytes(checkpoint))
+        tracker = cls.__new__(cls)
+        tracker.rig = rig
+        tracker.options = BallOptions._of_native(native.options())
+        tracker._native = native
+        return tracker
 
     @property
     def stats(self) -> dict[str, float]:

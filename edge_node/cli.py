@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from edge_node.session import SessionOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
 
 DETECT_EVERY = 30
 REST_EVERY = 4
 INPUT_PX = 512
 
 
-def session_options(command: F) -> F:
-    """Add what both commands ask for: rig, videos, closed loop, models, server."""
-    file = click.Path(exists=True, path_type=Path)
-    options = [
+def _camera_options() -> list[Decorator]:
+    """Give what says which cameras there are."""
+    return [
         click.argument("videos", nargs=-1, required=True),
         click.option(
             "--rig",
-            type=file,
+            type=click.Path(exists=True, path_type=Path),
             required=True,
             help="The calibration: anipose or Pose2Sim TOML, Qualisys, OpenCV YAML or COLMAP.",
         ),
@@ -38,6 +38,12 @@ def session_options(command: F) -> F:
         click.option(
             "--subset", is_flag=True, help="Track with fewer videos than the rig has cameras."
         ),
+    ]
+
+
+def _loop_options() -> list[Decorator]:
+    """Give what says how the closed loop spends inference."""
+    return [
         click.option(
             "--detect-every",
             type=click.IntRange(min=1),
@@ -67,6 +73,12 @@ def session_options(command: F) -> F:
             show_default=True,
             help="Longer side of the detector's input, a multiple of 32.",
         ),
+    ]
+
+
+def _run_options() -> list[Decorator]:
+    """Give what says where people count, what is played, and who poses them."""
+    return [
         click.option(
             "--area",
             metavar="X0,Y0,X1,Y1|all",
@@ -93,7 +105,11 @@ def session_options(command: F) -> F:
             "it one is started for this run.",
         ),
     ]
-    for option in reversed(options):
+
+
+def session_options(command: F) -> F:
+    """Add what both commands ask for: rig, videos, closed loop, models, server."""
+    for option in reversed([*_camera_options(), *_loop_options(), *_run_options()]):
         command = option(command)
     return command
 

@@ -193,7 +193,8 @@ class Perception:
         people = self._tracker.predict(frame.camera, frame.capture_time_ns)
         chosen = self.members.expected(people)
         if worth is not None:
-            chosen &= [(frame.camera, int(identity)) in worth for identity in people.ids]
+            mine = [(frame.camera, int(identity)) in worth for identity in people.ids]
+            chosen &= np.array(mine, np.bool_)
         unknown = self.planner.candidates_px(frame.camera)
         keypoints = people.keypoints[chosen, :, :2]
         nowhere = np.full((len(unknown), *keypoints.shape[1:]), np.nan)

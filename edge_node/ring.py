@@ -117,6 +117,9 @@ class Ring:
                 f"sequence {held.sequence} of epoch {held.epoch} was published where "
                 f"{self.newest + 1} of epoch {self._epoch} is due"
             )
+        if held.sequence == self.first and held.restart is None:
+            # What is served again was not prepared here.
+            held = self.behind_last(held)
         self.newest = held.sequence
         self._hold(self.newest, held)
         self._forget_oldest()

@@ -23,10 +23,13 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     ├── NotFoundError                      NOT_FOUND           exit 3   also a LookupError
     │   └── NotServedError                 NOT_FOUND           exit 3   triton_models
     ├── ConflictError                      FAILED_PRECONDITION exit 4
+    │   ├── JournalBusyError               FAILED_PRECONDITION exit 4   edge_node
     │   └── PortTakenError                 FAILED_PRECONDITION exit 4   triton_models
     ├── UnavailableError                   UNAVAILABLE         exit 5   retry
     │   ├── OverloadedError                RESOURCE_EXHAUSTED  exit 5   retry, tipoff
     │   ├── CameraLostError                UNAVAILABLE         exit 5   retry, edge_node
+    │   ├── JournalError                   UNAVAILABLE         exit 5   retry, edge_node
+    │   │   └── JournalFullError           UNAVAILABLE         exit 5   retry, edge_node
     │   ├── ServerUnavailableError         UNAVAILABLE         exit 5   retry, triton_models
     │   └── SlotsBusyError                 UNAVAILABLE         exit 5   retry, triton_models
     ├── DeadlineError                      DEADLINE_EXCEEDED   exit 6   retry, also a TimeoutError
@@ -37,6 +40,8 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     │   ├── ServerStartError               INTERNAL            exit 70  triton_models
     │   └── ModelFailedError               INTERNAL            exit 70  triton_models
     ├── SessionFailedError                 ABORTED             exit 1   tipoff
+    ├── JournalDamagedError                DATA_LOSS           exit 1   edge_node
+    │   └── ReplayDifferedError            DATA_LOSS           exit 1   edge_node
     └── ModelError                         FAILED_PRECONDITION exit 4   triton_models
         ├── ModelNotFoundError             NOT_FOUND           exit 3   triton_models
         ├── ModelFormatError               INVALID_ARGUMENT    exit 2   triton_models

@@ -1,6 +1,8 @@
 #include "core/ball.hpp"
 
 #include <memory>
+#include <string_view>
+#include <utility>
 
 #include <pybind11/stl.h>
 
@@ -23,7 +25,23 @@ std::unique_ptr<BallTracker> make_ball_tracker(const Rig& rig, const py::dict& d
   options.floor_m = d["floor_m"].cast<double>();
   options.drag_per_m = d["drag_per_m"].cast<double>();
   options.restitution = d["restitution"].cast<double>();
-  return std::make_unique<BallTracker>(rig, options);
+  options.wrists = d["wrists"].cast<std::vector<int>>();
+  return std::make_unique<BallTracker>(rig, std::move(options));
+}
+
+py::dict options_of(const BallTracker& tracker) {
+  const ball::Options& options = tracker.options();
+  py::dict d;
+  d["max_delay_ns"] = options.max_delay_ns;
+  d["max_coast_ns"] = options.max_coast_ns;
+  d["max_std_m"] = options.max_std_m;
+  d["sigma_px"] = options.sigma_px;
+  d["radius_m"] = options.radius_m;
+  d["floor_m"] = options.floor_m;
+  d["drag_per_m"] = options.drag_per_m;
+  d["restitution"] = options.restitution;
+  d["wrists"] = options.wrists;
+  return d;
 }
 
 bool observe(BallTracker& tracker, int camera, std::int64_t time_ns,
@@ -101,10 +119,10 @@ py::list bounces_of(const std::vector<ball::Bounce>& bounces) {
   return out;
 }
 
-py::object snapshot(BallTracker& tracker, std::int64_t time_ns, const std::vector<int>& joints,
-                    const Array<std::int64_t>& ids, const Array<double>& points,
-                    const Array<double>& covariances) {
-  const std::vector<ball::Wrist> wrists = wrists_of(joints, ids, points, covariances);
+py::object snapshot(BallTracker& tracker, std::int64_t time_ns, const Array<std::int64_t>& ids,
+                    const Array<double>& points, const Array<double>& covariances) {
+  const std::vector<ball::Wrist> wrists =
+      wrists_of(tracker.options().wrists, ids, points, covariances);
   ball::Report r;
   {
     const py::gil_scoped_release release;
@@ -143,6 +161,21 @@ py::dict stats(BallTracker& tracker) {
   return out;
 }
 
+py::bytes checkpoint(BallTracker& tracker) {
+  std::vector<std::uint8_t> bytes;
+  {
+    const py::gil_scoped_release release;
+    bytes = tracker.checkpoint();
+  }
+  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+std::unique_ptr<BallTracker> restore(const Rig& rig, const py::bytes& bytes) {
+  const std::string_view view = bytes;
+  const py::gil_scoped_release release;
+  return BallTracker::restore(rig, reinterpret_cast<const std::uint8_t*>(view.data()), view.size());
+}
+
 }  // namespace
 
 void bind_ball(py::module_& m) {
@@ -158,9 +191,12 @@ void bind_ball(py::module_& m) {
       .def(py::init(&make_ball_tracker), py::arg("rig"), py::arg("options"))
       .def("observe", &observe, py::arg("camera"), py::arg("time_ns"),
            py::arg("candidates").noconvert())
-      .def("snapshot", &snapshot, py::arg("time_ns"), py::arg("wrists"), py::arg("ids").noconvert(),
+      .def("snapshot", &snapshot, py::arg("time_ns"), py::arg("ids").noconvert(),
            py::arg("joints_m").noconvert(), py::arg("covariance_m2").noconvert())
-      .def("stats", &stats);
+      .def("stats", &stats)
+      .def("checkpoint", &checkpoint)
+      .def_static("restore", &restore, py::arg("rig"), py::arg("checkpoint"))
+      .def("options", &options_of);
 }
 
 }  // namespace tipoff::bindings

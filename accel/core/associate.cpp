@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "assignment.hpp"
+#include "limbs.hpp"
 
 namespace tipoff {
 namespace {
@@ -21,17 +22,6 @@ constexpr double kFlipOffset = 0.12;
 constexpr double kReach = 0.15;
 constexpr double kReachStds = 3.0;
 constexpr double kReachLeast_px = 10.0;
-// Half the width of a limb, m, and how much nearer an occluder must be.
-constexpr double kBodyRadius_m = 0.14;
-constexpr double kInFront_m = 0.3;
-
-double segment_distance2(Vec2 p, Vec2 a, Vec2 b) {
-  const Vec2 ab = b - a;
-  const double length2 = dot(ab, ab);
-  const double s = length2 > 0.0 ? std::clamp(dot(p - a, ab) / length2, 0.0, 1.0) : 0.0;
-  const Vec2 d = p - (a + s * ab);
-  return dot(d, d);
-}
 
 class Matcher {
  public:
@@ -287,7 +277,7 @@ bool hidden(const Lanes& image, const std::vector<ImageBox>& boxes, const Setup&
   for (std::size_t other = 0; other < boxes.size(); ++other) {
     const ImageBox& front = boxes[other];
     if (other == k || front.valid == 0 || front.depth + kInFront_m > depth) continue;
-    const double radius = kBodyRadius_m * fy / front.depth;
+    const double radius = kLimbRadius_m * fy / front.depth;
     if (at.x < front.x0 - radius || at.x > front.x1 + radius || at.y < front.y0 - radius ||
         at.y > front.y1 + radius) {
       continue;

@@ -49,7 +49,8 @@ void check(const Rig& rig, const Options& options) {
 
 }  // namespace
 
-BallTracker::BallTracker(Rig rig, Options options) : rig_(std::move(rig)), options_(options) {
+BallTracker::BallTracker(Rig rig, Options options)
+    : rig_(std::move(rig)), options_(std::move(options)) {
   check(rig_, options_);
   base_ = start(options_);
 }

@@ -17,6 +17,7 @@
 
 #include "ball_report.hpp"
 #include "ball_state.hpp"
+#include "sealed.hpp"
 
 namespace tipoff::ball {
 
@@ -67,22 +68,11 @@ class BallTracker {
 
   Stats stats();
 
-  // Visits what has to be kept to go on to the bit: the state before the oldest frame that may
-  // still change, and the frames since, which are worked in anew. The same for writing and
-  // reading; rig and options are the caller's to keep.
-  template <class Archive>
-  void archive(Archive& a) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    std::vector<Frame> frames;
-    for (const FramePtr& frame : frames_) frames.push_back(*frame);
-    a(newest_ns_, base_, frames, stats_);
-    entries_.clear();
-    frames_.clear();
-    worked_ = 0;
-    for (Frame& frame : frames) {
-      frames_.push_back(std::make_shared<const Frame>(std::move(frame)));
-    }
-  }
+  // Everything that later answers depend on. `restore` gives a ball tracker that continues bit for
+  // bit; it throws BadCheckpoint where it cannot.
+  std::vector<std::uint8_t> checkpoint();
+  static std::unique_ptr<BallTracker> restore(Rig rig, const std::uint8_t* bytes, std::size_t size);
+  const Options& options() const { return options_; }
 
  private:
   struct Entry {

@@ -37,6 +37,14 @@ struct Options {
   // Quadratic drag, 1/m: half the air's density times drag coefficient times area over mass.
   double drag_per_m = 0.022;
   double restitution = 0.78;
+  // Which joints of whoever may hold the ball are wrists: the caller's, kept for it.
+  std::vector<int> wrists;
+
+  template <class Archive>
+  void archive(Archive& a) {
+    a(max_delay_ns, max_coast_ns, max_std_m, sigma_px, radius_m, floor_m, drag_per_m, restitution,
+      wrists);
+  }
 };
 
 // One place where a camera saw something like a ball.

@@ -5,6 +5,7 @@
 
 #include "archive.hpp"
 #include "observation.hpp"
+#include "sealed.hpp"
 #include "tracker.hpp"
 
 namespace tipoff {
@@ -12,32 +13,12 @@ namespace {
 
 constexpr std::array<char, 8> kMagic{'T', 'I', 'P', 'O', 'F', 'F', 'C', 'K'};
 constexpr std::uint32_t kVersion = 3;
-constexpr std::size_t kChecksumBytes = 8;
+const Seal kSeal{kMagic, kVersion, "a tracker"};
 // Bounds of what a sound checkpoint can hold.
 constexpr std::int64_t kTimeBound = std::int64_t{1} << 62;
 constexpr std::int64_t kCountBound = std::int64_t{1} << 60;
 constexpr int kMaxRows = 1 << 24;
 constexpr int kMaxRoster = 1 << 16;
-
-// FNV-1a over 64 bits: finds damage, not forgery.
-std::uint64_t checksum(const std::uint8_t* bytes, std::size_t size) {
-  std::uint64_t hash = 14695981039346656037ULL;
-  for (std::size_t i = 0; i < size; ++i) {
-    hash ^= bytes[i];
-    hash *= 1099511628211ULL;
-  }
-  return hash;
-}
-
-std::uint64_t rig_digest(const Rig& rig) {
-  Writer w;
-  for (Camera camera : rig.cameras) {
-    w(camera.k.fx, camera.k.fy, camera.k.skew, camera.k.cx, camera.k.cy, camera.d.k1, camera.d.k2,
-      camera.d.p1, camera.d.p2, camera.d.k3, camera.R.m, camera.t.x, camera.t.y, camera.t.z,
-      camera.width, camera.height, camera.readout_ns);
-  }
-  return checksum(w.bytes.data(), w.bytes.size());
-}
 
 template <class Archive>
 void archive_options(Archive& a, TrackerOptions& o) {
@@ -205,12 +186,8 @@ std::vector<std::uint8_t> Tracker::checkpoint() {
   }
   for (const Leftover& leftover : base_.leftovers) list.place(leftover.frame);
 
-  Writer w;
-  std::array<char, 8> magic = kMagic;
-  std::uint32_t version = kVersion;
-  std::uint64_t rig = rig_digest(setup_.rig);
+  Writer w = begin_sealed(kSeal, setup_.rig);
   TrackerOptions options = setup_.options;
-  w(magic, version, rig);
   archive_options(w, options);
   std::uint64_t frames = list.frames.size();
   w(frames);
@@ -228,38 +205,11 @@ std::vector<std::uint8_t> Tracker::checkpoint() {
     w(there, alone, place);
   }
   archive_stats(w, stats_);
-  std::uint64_t sum = checksum(w.bytes.data(), w.bytes.size());
-  w(sum);
-  return std::move(w.bytes);
+  return end_sealed(std::move(w));
 }
 
 std::unique_ptr<Tracker> Tracker::restore(Rig rig, const std::uint8_t* bytes, std::size_t size) {
-  if (size < kMagic.size() + kChecksumBytes || std::memcmp(bytes, kMagic.data(), 8) != 0) {
-    throw BadCheckpoint("this is no checkpoint of a tracker; give the bytes of `checkpoint()`");
-  }
-  const std::size_t body = size - kChecksumBytes;
-  std::uint64_t sum = 0;
-  std::memcpy(&sum, bytes + body, sizeof sum);
-  Reader r(bytes, body);
-  std::array<char, 8> magic{};
-  std::uint32_t version = 0;
-  std::uint64_t digest = 0;
-  try {
-    r(magic, version);
-    if (version != kVersion) {
-      throw BadCheckpoint("the checkpoint has version " + std::to_string(version) +
-                          ", this build reads " + std::to_string(kVersion) +
-                          "; continue with the build that wrote it");
-    }
-    if (sum != checksum(bytes, body)) {
-      throw BadCheckpoint(
-          "the checkpoint is damaged: its checksum differs; take the one before it");
-    }
-    r(digest);
-    if (digest != rig_digest(rig)) {
-      throw BadCheckpoint(
-          "the checkpoint was made with another rig; give the calibration that it began with");
-    }
+  return read_sealed(kSeal, rig, bytes, size, [&](Reader& r) {
     TrackerOptions options;
     archive_options(r, options);
     if (kernels_of(options.isa) == nullptr) {
@@ -299,18 +249,9 @@ std::unique_ptr<Tracker> Tracker::restore(Rig rig, const std::uint8_t* bytes, st
       if (there != 0) waiting = {list.at(place), alone != 0};
     }
     archive_stats(r, t.stats_);
-    require(r.left() == 0, "a length");
     t.process();
     return tracker;
-  } catch (const BadArchive& e) {
-    throw BadCheckpoint(std::string("the checkpoint is damaged: ") + e.what() +
-                        "; take the one before it");
-  } catch (const BadCheckpoint&) {
-    throw;
-  } catch (const std::invalid_argument& e) {
-    throw BadCheckpoint(std::string("the checkpoint is damaged: ") + e.what() +
-                        "; take the one before it");
-  }
+  });
 }
 
 }  // namespace tipoff

@@ -1,5 +1,7 @@
 // Points from views through the full camera model, many at once: with a prior where the linear
 // solve went too far, without one where the prediction must have been wrong or nothing is known.
+// `triangulate` is no substitute: it has neither lanes, nor views at their own times, nor a prior,
+// and its rule of rejecting views is its callers' contract.
 #pragma once
 
 #include <vector>

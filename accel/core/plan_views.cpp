@@ -1,6 +1,9 @@
 #include "plan_views.hpp"
 
 #include <algorithm>
+#include <cmath>
+
+#include "limbs.hpp"
 
 namespace tipoff {
 namespace {
@@ -12,23 +15,12 @@ constexpr double kFreeWeight = 0.95;
 // What is left of a joint's information behind somebody: most such joints are missing or are the
 // occluder's, and the rest are noisier.
 constexpr double kHiddenWeight = 0.1;
-// Half the width of a limb, m; a joint is free of it at twice that distance.
-constexpr double kLimbRadius_m = 0.14;
-// Somebody is in front when nearer by this, m; within it either may be.
-constexpr double kInFront_m = 0.3;
 // Chance that a pose shows the neighbour where two boxes are the same.
 constexpr double kWrongPerson = 0.3;
 // Pose models err in proportion to how large they see somebody: a camera's noise is that of its
 // people on average, and scales with their size between these.
 constexpr double kSmallest = 0.4;
 constexpr double kLargest = 2.5;
-
-double segment_distance(Vec2 p, Vec2 a, Vec2 b) {
-  const Vec2 ab = b - a;
-  const double length2 = dot(ab, ab);
-  const double s = length2 > 0.0 ? std::clamp(dot(p - a, ab) / length2, 0.0, 1.0) : 0.0;
-  return norm(p - (a + s * ab));
-}
 
 // Intersection over union of two boxes.
 double overlap(const PlanView& a, const PlanView& b) {
@@ -167,7 +159,7 @@ double PlanViews::covered(const PlanScene& scene, std::size_t front, Vec2 uv,
     const Image& from = images_[front * joints_ + static_cast<std::size_t>(a)];
     const Image& to = images_[front * joints_ + static_cast<std::size_t>(b)];
     if (!from.inside || !to.inside) continue;
-    nearest = std::min(nearest, segment_distance(uv, from.uv, to.uv));
+    nearest = std::min(nearest, std::sqrt(segment_distance2(uv, from.uv, to.uv)));
   }
   return std::clamp(2.0 - nearest / radius_px, 0.0, 1.0);
 }

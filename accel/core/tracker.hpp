@@ -18,6 +18,7 @@
 #include "advance.hpp"
 #include "plan.hpp"
 #include "report.hpp"
+#include "sealed.hpp"
 #include "setup.hpp"
 #include "smooth.hpp"
 #include "snapshot.hpp"
@@ -33,12 +34,6 @@ class TimeOutOfRange : public std::out_of_range {
 // A smoothed snapshot was asked before the observations that it rests on have come.
 class NotYet : public std::out_of_range {
   using std::out_of_range::out_of_range;
-};
-
-// A checkpoint that cannot be continued from: damaged, or of another version, rig or instruction
-// set.
-class BadCheckpoint : public std::invalid_argument {
-  using std::invalid_argument::invalid_argument;
 };
 
 // Detections of one camera frame as the caller holds them.

@@ -13,8 +13,11 @@
 // 4. A solve minimises sum w r^2 in distorted pixels by Gauss-Newton, damped where a step fails.
 // 5. Fewer than two inliers, no convergence, or an information matrix whose condition number (by
 //    Frobenius norms) exceeds `max_condition`: no point.
-// The gate is the same for every view whatever its confidence: a doubtful view has to lie as near
-// as a good one, it only counts less.
+// `free_solve` has another engine for the tracker's own points, because it is asked otherwise:
+// joints of one person in lanes, a few fixed steps for all of them, each view at its own time, and
+// a prior where there is one. This one converges, decides and reports covariances as its callers
+// see them, a point at a time. The gate is the same for every view whatever its confidence: a
+// doubtful view has to lie as near as a good one, it only counts less.
 #pragma once
 
 #include <span>

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edge_node.cameras.slot import Tally
-    from edge_node.cameras.source import Schedule, SourceOptions
+    from edge_node.cameras.source import Surroundings
 
 _S = 1_000_000_000
 UNDECODABLE = "undecodable"
@@ -44,15 +43,12 @@ class VideoFileSource:
 
     Args:
         path: The file.
-        schedule: When the game began.
-        tally: Counts what is lost.
-        options: Of these, ``loop``.
+        around: What it works with; of the options, ``loop``.
     """
 
-    def __init__(
-        self, path: Path, schedule: Schedule, tally: Tally, options: SourceOptions
-    ) -> None:
-        self._path, self._schedule, self._tally, self._options = path, schedule, tally, options
+    def __init__(self, path: Path, around: Surroundings) -> None:
+        self._path, self._schedule, self._tally = path, around.schedule, around.tally
+        self._options, self._tap = around.options, around.tap
         self.clock = SourceClock()
 
     def frames(self, stop: threading.Event) -> Iterator[Taken]:
@@ -102,7 +98,7 @@ class VideoFileSource:
             stream.codec_context.thread_count = 1  # the cameras decode beside each other already
             self._seek(container, stream, begin_ns)
             start = stream.start_time
-            for frame in self._frames(container, stream):
+            for frame in self._frames(container, stream, begin_ns):
                 pts = frame.pts or 0
                 start = pts if start is None else start
                 base = frame.time_base or stream.time_base or TICK
@@ -110,10 +106,11 @@ class VideoFileSource:
                 yield DecodedPicture(frame), ticks * base.numerator * _S // base.denominator
 
     def _frames(
-        self, container: av.container.InputContainer, stream: av.VideoStream
+        self, container: av.container.InputContainer, stream: av.VideoStream, begin_ns: int
     ) -> Iterator[av.VideoFrame]:
         broken = 0
         for packet in container.demux(stream):
+            self._pass_on(stream, packet, begin_ns)
             try:
                 frames = packet.decode()
             except av.FFmpegError:
@@ -128,6 +125,15 @@ class VideoFileSource:
                 else:
                     broken = 0
                     yield frame
+
+    def _pass_on(self, stream: av.VideoStream, packet: av.Packet[Any], begin_ns: int) -> None:
+        """Give an encoded packet to who keeps them, with the time of its frame in the game."""
+        if self._tap is None or packet.pts is None or not packet.size:
+            return
+        base = packet.time_base or TICK
+        ticks = packet.pts - (stream.start_time or 0)
+        place_ns = ticks * base.numerator * _S // base.denominator
+        self._tap.packet(stream, packet, self._schedule.utc_ns(begin_ns + place_ns))
 
     def _seek(
         self, container: av.container.InputContainer, stream: av.VideoStream, begin_ns: int
@@ -164,17 +170,12 @@ class ObservationsSource:
 
     Args:
         path: The recording.
-        camera: Name of the camera in it.
-        schedule: When the game began.
-        tally: Counts what is lost.
-        options: Of these, ``loop`` and ``shift``.
+        around: What it works with; of the options, ``loop`` and ``shift``.
     """
 
-    def __init__(
-        self, path: Path, camera: str, schedule: Schedule, tally: Tally, options: SourceOptions
-    ) -> None:
-        self._path, self._camera, self._schedule = path, camera, schedule
-        self._tally, self._options = tally, options
+    def __init__(self, path: Path, around: Surroundings) -> None:
+        self._path, self._camera, self._schedule = path, around.camera, around.schedule
+        self._tally, self._options = around.tally, around.options
         self.clock = SourceClock()
 
     def frames(self, stop: threading.Event) -> Iterator[Taken]:

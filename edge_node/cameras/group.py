@@ -17,7 +17,7 @@ import numpy as np
 from edge_node.cameras.address import parse_source
 from edge_node.cameras.errors import SourceError
 from edge_node.cameras.slot import OBSERVATIONS, OVERTAKEN, PICTURES, Slot, Tally
-from edge_node.cameras.source import Schedule, SourceOptions, open_source
+from edge_node.cameras.source import Schedule, SourceOptions, Surroundings, open_source
 from edge_node.cameras.watch import BLIND, Verdict, Watch, WatchOptions
 from edge_node.cameras.worker import CameraWorker, RetryOptions, WorkerParts
 from edge_node.frames import CameraHealth, CameraState, CaptureClock
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accel import Rig
     from edge_node.cameras.address import Address
     from edge_node.cameras.slot import Drop
-    from edge_node.cameras.source import Taken
+    from edge_node.cameras.source import PacketTap, Taken
     from edge_node.cameras.watch import Look
     from edge_node.perception import Frame
 
@@ -55,6 +55,8 @@ class CamerasOptions:
     """What relative paths of sources start from."""
     joints: int = JOINTS
     """Joints that recorded observations must have."""
+    tap: Callable[[str], PacketTap] | None = None
+    """Gives what takes a camera's encoded packets, such as `edge_node.cameras.ring.Ring.tap`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +209,12 @@ class Cameras:
         attached = _Attached(self, index, address)
         depth = OBSERVATIONS if address.observed else PICTURES
         slot = Slot(depth, place.tally, self._wake)
+        tap = self._options.tap(place.name) if self._options.tap is not None else None
+        around = Surroundings(place.name, self._schedule, place.tally, options, tap)
         parts = WorkerParts(
             camera=index,
             name=place.name,
-            connect=lambda: open_source(address, place.name, self._schedule, place.tally, options),
+            connect=lambda: open_source(address, around),
             accept=lambda taken: self._accept(index, taken),
             slot=slot,
             tally=place.tally,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from edge_node.cameras.address import Address
     from edge_node.cameras.slot import Tally
-    from edge_node.cameras.source import PacketTap, SourceOptions
+    from edge_node.cameras.source import Surroundings
 
 _S = 1_000_000_000
 MAX_WAITING_PACKETS = 512
@@ -61,10 +61,8 @@ class _Arrived:
     """A packet with the times that belong to it."""
 
     packet: av.Packet[Any]
-    utc_ns: int
     monotonic_ns: int
-    media_ns: int
-    sender_ns: int | None
+    capture_time_ns: int
 
 
 class PacketLine:
@@ -131,18 +129,15 @@ class RtspSource:
 
     Args:
         address: Its URL.
-        tally: Counts what is lost.
-        options: How it is read.
-        tap: Given every packet as it comes, before anything else.
+        around: What it works with.
     """
 
-    def __init__(
-        self, address: Address, tally: Tally, options: SourceOptions, tap: PacketTap | None = None
-    ) -> None:
-        self._address, self._tally, self._options, self._tap = address, tally, options, tap
+    def __init__(self, address: Address, around: Surroundings) -> None:
+        self._address, self._tally, self._tap = address, around.tally, around.tap
+        self._options = options = around.options
         self._clock = StreamClock(options.latency_ns, use_sender=options.use_sender_clock)
         self._stamps: dict[int, _Arrived] = {}
-        self.clock = SourceClock(CaptureClock.ARRIVAL)
+        self.clock = SourceClock(CaptureClock.ARRIVAL, jitter=self._clock)
 
     def frames(self, stop: threading.Event) -> Iterator[Taken]:
         """Connect, and decode what comes until the connection is lost."""
@@ -195,9 +190,9 @@ class RtspSource:
                     return
                 if packet.pts is None or not packet.size:
                     continue
-                arrived = _stamped(packet, container)
+                arrived = self._stamped(packet, container)
                 if self._tap is not None:
-                    self._tap.packet(stream, packet, arrived.utc_ns)
+                    self._tap.packet(stream, packet, arrived.capture_time_ns)
                 line.put(arrived)
         except (av.FFmpegError, OSError) as error:
             why = CameraLostError(f"{shown} was lost: {_reason(error)}")
@@ -230,30 +225,22 @@ class RtspSource:
                     self._tally.add(UNDECODABLE)
                     continue
                 broken = 0
-                yield self._taken(frame, self._stamps.pop(frame.pts))
+                arrived = self._stamps.pop(frame.pts)
+                picture = DecodedPicture(frame)
+                yield Taken(picture, arrived.capture_time_ns, arrived.monotonic_ns)
 
     def _remember(self, arrived: _Arrived) -> None:
         self._stamps[arrived.packet.pts or 0] = arrived
         while len(self._stamps) > REMEMBERED_STAMPS:
             self._stamps.pop(next(iter(self._stamps)))
 
-    def _taken(self, frame: av.VideoFrame, arrived: _Arrived) -> Taken:
-        stamp = self._clock.stamp(arrived.media_ns, arrived.utc_ns, arrived.sender_ns)
+    def _stamped(self, packet: av.Packet[Any], container: av.container.InputContainer) -> _Arrived:
+        utc_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+        base = packet.time_base or Fraction(1, av.time_base)
+        media_ns = (packet.pts or 0) * base.numerator * _S // base.denominator
+        stamp = self._clock.stamp(media_ns, utc_ns, _sender_ns(packet, container, media_ns))
         self.clock.clock, self.clock.detail = stamp.clock, self._clock.detail
-        self.clock.jitter = self._clock
-        return Taken(DecodedPicture(frame), stamp.capture_time_ns, arrived.monotonic_ns)
-
-
-def _stamped(packet: av.Packet[Any], container: av.container.InputContainer) -> _Arrived:
-    base = packet.time_base or Fraction(1, av.time_base)
-    media_ns = (packet.pts or 0) * base.numerator * _S // base.denominator
-    return _Arrived(
-        packet=packet,
-        utc_ns=time.time_ns(),
-        monotonic_ns=time.monotonic_ns(),
-        media_ns=media_ns,
-        sender_ns=_sender_ns(packet, container, media_ns),
-    )
+        return _Arrived(packet, monotonic_ns, stamp.capture_time_ns)
 
 
 def _sender_ns(
@@ -270,4 +257,6 @@ def _sender_ns(
 
 def _reason(error: Exception) -> str:
     """Say why, in words that hold no URL."""
+    if isinstance(error, av.error.ExitError):
+        return "no answer in time"  # libav calls it an immediate exit that was requested
     return getattr(error, "strerror", None) or type(error).__name__

@@ -77,8 +77,8 @@ class Jitter(Protocol):
 class PacketTap(Protocol):
     """Is given encoded packets as they come. Called from the thread that reads: never wait."""
 
-    def packet(self, stream: av.VideoStream, packet: av.Packet[Any], arrived_ns: int) -> None:
-        """Take a packet, as it is, and when it was here, ns UTC."""
+    def packet(self, stream: av.VideoStream, packet: av.Packet[Any], capture_time_ns: int) -> None:
+        """Take a packet, as it is, and when its frame was taken, ns UTC."""
 
 
 @dataclass(slots=True)
@@ -137,15 +137,29 @@ class Schedule:
             stop.wait(left_ns / _S)
 
 
-def open_source(
-    address: Address, camera: str, schedule: Schedule, tally: Tally, options: SourceOptions
-) -> LiveSource:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a source works with beside its address."""
+
+    camera: str
+    """Name of its camera."""
+    schedule: Schedule
+    """When the played game began."""
+    tally: Tally
+    """Counts what is lost."""
+    options: SourceOptions
+    """How it is read."""
+    tap: PacketTap | None = None
+    """Given its encoded packets."""
+
+
+def open_source(address: Address, around: Surroundings) -> LiveSource:
     """Make the source of an address; nothing is opened before its frames are asked for."""
     from edge_node.cameras.files import ObservationsSource, VideoFileSource
     from edge_node.cameras.rtsp import RtspSource
 
     if address.kind is SourceKind.VIDEO:
-        return VideoFileSource(address.path, schedule, tally, options)
+        return VideoFileSource(address.path, around)
     if address.kind is SourceKind.OBSERVATIONS:
-        return ObservationsSource(address.path, camera, schedule, tally, options)
-    return RtspSource(address, tally, options)
+        return ObservationsSource(address.path, around)
+    return RtspSource(address, around)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -174,8 +175,11 @@ class CameraWorker:
             self._log.error("camera failed", why=failure)
         except Exception as error:
             # Whatever a decoder throws costs its camera a connection and no other camera anything.
-            self._log.exception("camera's thread failed")
-            return f"{type(error).__name__}: {redact(str(error))}"
+            # Its trace is written without values: those of libav hold the URL as it was opened.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            why = f"{type(error).__name__}: {redact(str(error))}"
+            self._log.error("camera's thread failed", why=why, where=where)
+            return why
         if not self._stop.is_set():
             self._parts.listener.finished(self._parts.camera, time.monotonic_ns(), failure)
         return None
@@ -200,7 +204,13 @@ class CameraWorker:
             if self._glance.due(now_ns):
                 look = self._glance.at_picture(taken.payload.luma())
             frame = CameraFrame(
-                parts.camera, parts.name, taken.capture_time_ns, index, taken.payload, now_ns
+                parts.camera,
+                parts.name,
+                taken.capture_time_ns,
+                index,
+                taken.payload,
+                arrived_ns=time.monotonic_ns(),
+                packet_ns=taken.packet_ns,
             )
         parts.listener.saw(parts.camera, now_ns, look)
         parts.slot.put(frame)

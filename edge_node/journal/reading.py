@@ -61,6 +61,10 @@ class JournalReader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Read first: what is written from now on is beyond it, and no loss.
+        mark = read_mark(folder)
+        self.marked = mark if isinstance(mark, Marked) else None
+        """Oldest and newest record that must be there; None: that is not known."""
         self.places = places(folder)
         if not self.places:
             raise NotFoundError(
@@ -138,11 +142,6 @@ class JournalReader:
             with self._open(place) as reader:
                 heads += reader.heads()
         return heads
-
-    def marked(self) -> Marked | None:
-        """Give the oldest and the newest record that should be there; None: that is not known."""
-        mark = read_mark(self.folder)
-        return mark if isinstance(mark, Marked) else None
 
     def overview(self) -> Overview:
         """Say what the journal is.

@@ -55,6 +55,8 @@ CREATE TABLE heads (
 _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?)"
 _SELECT = "SELECT * FROM records WHERE record >= ? ORDER BY record"
+_SELECT_META = "SELECT name, value FROM meta NOT INDEXED LIMIT 16"
+_SELECT_META_BY_INDEX = "SELECT name, value FROM meta ORDER BY name LIMIT 16"
 _SELECT_ONE = "SELECT * FROM records WHERE record = ?"
 _SELECT_HEADS = "SELECT * FROM heads ORDER BY record"
 
@@ -215,8 +217,14 @@ class SegmentReader:
         self._session = session_id(self.beginning.session)
 
     def _beginning(self) -> Beginning:
-        # Without a file there would be nothing in a table, and a reader makes none.
-        meta = dict(self._base.execute("SELECT name, value FROM meta LIMIT 16"))
+        # Every name stands in the table and in its index; one of them may be damaged.
+        try:
+            return self._read_beginning(_SELECT_META_BY_INDEX)
+        except READING:
+            return self._read_beginning(_SELECT_META)
+
+    def _read_beginning(self, query: str) -> Beginning:
+        meta = dict(self._base.execute(query))
         try:
             (record,) = struct.unpack("<Q", meta["before_record"])
             before = Tip(record, meta["before_hash"])
@@ -239,6 +247,7 @@ class SegmentReader:
         Raises:
             JournalDamagedError: They cannot be read.
         """
+        first = max(first, self.beginning.before.record + 1)
         try:
             for row in self._base.execute(_SELECT, (first,)):
                 yield _linked(row)
@@ -353,7 +362,6 @@ def _limited(base: sqlite3.Connection) -> sqlite3.Connection:
     """Keep damaged files from asking for more memory than a record can have."""
     base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_PAYLOAD_BYTES + PAGE_BYTES)
     base.execute("PRAGMA trusted_schema=OFF")
-    base.execute("PRAGMA cell_size_check=ON")
     return base
 
 

@@ -157,7 +157,7 @@ def _walk(reader: JournalReader, verdict: Verdict, options: VerifyOptions, hashe
 
 def _compare_ends(reader: JournalReader, verdict: Verdict) -> None:
     """Tell what is missing at either end, as far as the mark knows."""
-    mark = reader.marked()
+    mark = reader.marked
     if mark is None:
         return
     if mark.oldest < verdict.first:

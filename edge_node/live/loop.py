@@ -24,6 +24,7 @@ from edge_node.live.judge import RigJudge
 from edge_node.live.load import LoadOptions, LoadPolicy
 from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
 from edge_node.perception import Perception
+from tipoff.errors import TipoffError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from accel import Rig, Snapshot, Tracker
     from edge_node.area import Area
     from edge_node.frames import CameraHealth, CameraState, Degradation
+    from edge_node.inference import Found
     from edge_node.journal.entries import Entry
     from edge_node.live.committer import Committer, Outlet
     from edge_node.perception import Answered, Asked, Asking, Frame
@@ -163,6 +165,7 @@ class LiveLoop:
         self._checkpoint_ns: int | None = None
         self._cameras_said: tuple[tuple[str, str, str], ...] = ()
         self._wake = threading.Event()
+        self._inference_failing = False
         self._stopping = False
         self._log = structlog.get_logger(__name__)
 
@@ -200,7 +203,8 @@ class LiveLoop:
         """Track until :meth:`stop`.
 
         Raises:
-            TipoffError: Inference failed, as its client says.
+            TipoffError: Inference failed for good, as its client says. What may pass costs its
+                frames only.
         """
         while not self._stopping:
             self._wait()
@@ -264,7 +268,7 @@ class LiveLoop:
 
     def _finish(self, work: Round) -> None:
         """Track a round's answers and hand on what came of it."""
-        found = self.perception.wait(work.asked)
+        found = self._answers(work)
         answered_ns = self._clock_ns()
         began_s = time.perf_counter()
         answers = self.perception.observe(found)
@@ -273,6 +277,23 @@ class LiveLoop:
             self._parts.watcher.left_out(refused, "tracker_refused")
         everybody = self._hand_on(answers, work, answered_ns)
         self._parts.watcher.tracked(work, everybody, time.perf_counter() - began_s)
+
+    def _answers(self, work: Round) -> list[tuple[Frame, Found]]:
+        """Wait for a round's answers; none where inference failed in a way that may pass."""
+        try:
+            found = self.perception.wait(work.asked)
+        except TipoffError as error:
+            if not error.retryable:
+                raise
+            if not self._inference_failing:
+                self._inference_failing = True
+                self._log.error("inference failed", error=error.message)
+            self._parts.watcher.left_out(len(work.frames), "inference_failed")
+            return []
+        if self._inference_failing:
+            self._inference_failing = False
+            self._log.warning("inference answers again")
+        return found
 
     def _hand_on(
         self, answers: Sequence[Answered], work: Round | None, answered_ns: int = 0

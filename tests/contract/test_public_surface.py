@@ -48,6 +48,12 @@ def test_accel() -> None:
     assert all(hasattr(accel, name) for name in accel.__all__)
 
 
+def test_both_trackers_are_told_asked_and_kept_alike() -> None:
+    for tracker in (accel.Tracker, accel.BallTracker):
+        members = {name for name in vars(tracker) if not name.startswith("_")}
+        assert members >= {"observe", "snapshot", "stats", "checkpoint", "restore"}, tracker
+
+
 def test_tipoff() -> None:
     assert set(tipoff.__all__) <= set(dir(tipoff))
     assert all(getattr(tipoff, name) is not None for name in tipoff.__all__)

@@ -23,6 +23,7 @@ from edge_node.inference import (
 )
 from edge_node.pictures import ArrayPicture
 from tests.support.rigs import ring_rig
+from tipoff.errors import UnavailableError
 
 J = len(COCO17.joints)
 PERIOD_NS = 16_666_667
@@ -83,6 +84,7 @@ class WalkerInference:
         self._pool = ThreadPoolExecutor(4)
         self.times = StageTimes()
         self.asked: list[tuple[int, int, tuple[Task, ...]]] = []
+        self.failing = False
 
     def close(self) -> None:
         """End its threads."""
@@ -95,6 +97,8 @@ class WalkerInference:
 
     def _look(self, frame: CameraFrame, tasks: Sequence[Task], wait_s: float) -> Found:
         time.sleep(wait_s)
+        if self.failing:
+            raise UnavailableError("the models do not answer")
         parts = [self._answer(frame, task) for task in tasks]
         return Found(
             np.concatenate(parts),

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 CHUNK_BYTES = 65536
+SHORT_LIFE_BYTES = 400
+"""About what a stream's opening takes."""
+LONG_LIFE_BYTES = 30_000
+"""Some ten snapshots of a few people."""
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that makes closing a reset, as a pulled cable or a killed process does."""
 
@@ -16,9 +22,14 @@ _RESET = struct.pack("ii", 1, 0)
 class Proxy:
     """Forwards connections to a target that may change."""
 
-    def __init__(self, target: str) -> None:
-        """Listen on a free port; connections go to ``target`` (host:port)."""
+    def __init__(self, target: str, cut_after_bytes: Iterable[int] = ()) -> None:
+        """Listen on a free port; connections go to ``target`` (host:port).
+
+        Of the first connections, each is reset in the middle of what it carries, once so many bytes
+        of ``cut_after_bytes`` went back to the client; those after them live on.
+        """
         self.target = target
+        self.cuts_left = deque(cut_after_bytes)
         self.refusing = False
         self.accepted = 0
         self._open = threading.Event()
@@ -55,15 +66,19 @@ class Proxy:
         server.settimeout(None)
         with self._lock:
             self._sockets |= {client, server}
+        life_bytes = self.cuts_left.popleft() if self.cuts_left else None
         self._start(self._pump, client, server)
-        self._start(self._pump, server, client)
+        self._start(self._pump, server, client, life_bytes)
         return None
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, left_bytes: int | None = None
+    ) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(CHUNK_BYTES):
+            while left_bytes != 0 and (data := source.recv(left_bytes or CHUNK_BYTES)):
                 self._open.wait()
                 sink.sendall(data)
+                left_bytes = None if left_bytes is None else left_bytes - len(data)
         self._forget(source, sink)
 
     def _forget(self, *sockets: socket.socket) -> None:
@@ -105,10 +120,18 @@ def _reset(one: socket.socket) -> None:
     one.close()
 
 
+def random_lives_bytes(count: int, seed: int) -> list[int]:
+    """Draw after how many bytes connections are cut: some while they open, most among snapshots."""
+    draw = random.Random(seed)
+    return [
+        draw.randint(1, SHORT_LIFE_BYTES if n % 4 == 0 else LONG_LIFE_BYTES) for n in range(count)
+    ]
+
+
 @contextlib.contextmanager
-def proxying(target: str) -> Iterator[Proxy]:
+def proxying(target: str, cut_after_bytes: Iterable[int] = ()) -> Iterator[Proxy]:
     """Give a proxy to ``target``."""
-    proxy = Proxy(target)
+    proxy = Proxy(target, cut_after_bytes)
     try:
         yield proxy
     finally:

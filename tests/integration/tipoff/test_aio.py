@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
-import random
 import threading
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 import tipoff
 from edge_node.description import EndReason
 from tests.support.frames import make_frame, make_frames
-from tests.support.proxy import Proxy, proxying
+from tests.support.proxy import Proxy, proxying, random_lives_bytes
 from tests.support.streams import (
     EAGER,
     QUICK,
@@ -123,30 +122,25 @@ def test_an_outage_that_lasts_is_an_error() -> None:
 
 
 def test_a_network_that_breaks_all_the_time_misses_and_repeats_nothing() -> None:
-    choice = random.Random(3)
     hub = make_hub()
-
-    async def cut_now_and_then() -> None:
-        while True:
-            await asyncio.sleep(choice.uniform(0.005, 0.05))
-            proxy.cut()
+    lives_bytes = random_lives_bytes(60, seed=3)
 
     async def follow(address: str) -> list[int]:
-        async with AsyncClient(address, EAGER) as client:
-            async with client.stream_tracks(from_sequence=1) as stream:
-                cutter = asyncio.create_task(cut_now_and_then())
-                got = [snapshot.sequence async for snapshot in stream]
-                cutter.cancel()
-            return got
+        async with (
+            AsyncClient(address, EAGER) as client,
+            client.stream_tracks(from_sequence=1) as stream,
+        ):
+            return [snapshot.sequence async for snapshot in stream]
 
     with (
         serving(hub) as (_, address),
-        proxying(address) as proxy,
-        writing(hub, make_frames(1000), 0.003),
+        proxying(address, lives_bytes) as proxy,
+        writing(hub, make_frames(1000)),
     ):
         got = run_aio(follow(proxy.address))
     assert got == list(range(1, 1001))
-    assert proxy.accepted >= 20
+    assert not proxy.cuts_left
+    assert proxy.accepted > len(lives_bytes)
 
 
 def test_a_server_that_starts_again_under_a_new_epoch_is_followed_and_told() -> None:

@@ -334,3 +334,46 @@ def test_true_people_make_the_phases_right(ball: BallArena) -> None:
     found = evaluate(accel.BallTracker, ball, true_people(ball.arena))
     assert found.score.phase("held").said > 0.65
     assert found.score.phase("dribbled").said > 0.7
+
+
+def test_a_checkpoint_continues_to_the_same_bits(
+    ball: BallArena, frame_sets: list[BallFrameSet]
+) -> None:
+    rig = ball.arena.accel_rig()
+    whole = accel.BallTracker(rig, accel.BallOptions(max_delay_ms=80.0, wrists=(10, 9)))
+    feed(whole, frame_sets[:90])
+    restored = accel.BallTracker.restore(rig, whole.checkpoint())
+    assert restored.options == whole.options
+    people_at = true_people(ball.arena)
+    for frame_set in frame_sets[90:180]:
+        for tracker in (whole, restored):
+            feed(tracker, [frame_set])
+        people = people_at(frame_set)
+        assert_same(
+            whole.snapshot(frame_set.time_ns, people), restored.snapshot(frame_set.time_ns, people)
+        )
+    assert whole.snapshot(frame_sets[179].time_ns).known
+    assert restored.stats == whole.stats
+    assert restored.checkpoint() == whole.checkpoint()
+
+
+def test_a_checkpoint_that_cannot_be_continued_is_refused_with_the_reason(
+    ball: BallArena, frame_sets: list[BallFrameSet]
+) -> None:
+    rig = ball.arena.accel_rig()
+    tracker = accel.BallTracker(rig)
+    feed(tracker, frame_sets[:5])
+    good = tracker.checkpoint()
+    for at in range(len(good)):
+        bad = bytearray(good)
+        bad[at] ^= 1
+        with pytest.raises(accel.CheckpointError):
+            accel.BallTracker.restore(rig, bytes(bad))
+    bad = bytearray(good)
+    bad[len(bad) // 2] ^= 1
+    with pytest.raises(accel.CheckpointError, match="checksum"):
+        accel.BallTracker.restore(rig, bytes(bad))
+    with pytest.raises(accel.CheckpointError, match="no checkpoint"):
+        accel.BallTracker.restore(rig, accel.Tracker(rig).checkpoint())
+    with pytest.raises(accel.CheckpointError, match="another rig"):
+        accel.BallTracker.restore(ring_rig(), good)

@@ -93,42 +93,6 @@ struct Counter {
   }
 };
 
-// A checkpoint in memory: writes at first, reads after `rewind`.
-struct Memory {
-  std::vector<unsigned char> bytes;
-  std::size_t at = 0;
-  bool reading = false;
-  void rewind() {
-    reading = true;
-    at = 0;
-  }
-  template <class... T>
-  void operator()(T&... members) {
-    (visit(members), ...);
-  }
-  template <class T>
-  void visit(T& member) {
-    if constexpr (std::is_arithmetic_v<T>) {
-      auto* raw = reinterpret_cast<unsigned char*>(&member);
-      if (reading) {
-        std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), sizeof member, raw);
-        at += sizeof member;
-      } else {
-        bytes.insert(bytes.end(), raw, raw + sizeof member);
-      }
-    } else if constexpr (requires { member.archive(*this); }) {
-      member.archive(*this);
-    } else {
-      if constexpr (requires { member.resize(1); }) {
-        std::uint64_t size = member.size();
-        visit(size);
-        member.resize(size);
-      }
-      for (auto& element : member) visit(element);
-    }
-  }
-};
-
 }  // namespace
 
 TEST_CASE("a checkpoint goes on to the bit, late frames included") {
@@ -144,13 +108,10 @@ TEST_CASE("a checkpoint goes on to the bit, late frames included") {
     give(whole, frames[k]);
     give(first, frames[k]);
   }
-  first.snapshot(frames[half - 1].time_ns, {});
-  Memory memory;
-  first.archive(memory);
-  memory.rewind();
-  BallTracker second(rig, Options{});
-  second.archive(memory);
-  CHECK(memory.at == memory.bytes.size());
+  const std::vector<std::uint8_t> bytes = first.checkpoint();
+  const auto restored = BallTracker::restore(rig, bytes.data(), bytes.size());
+  BallTracker& second = *restored;
+  CHECK(second.checkpoint() == bytes);
   for (std::size_t k = half - 12; k < frames.size(); ++k) {
     if (k < half && !late(k)) continue;
     CHECK(give(whole, frames[k]));
@@ -161,6 +122,39 @@ TEST_CASE("a checkpoint goes on to the bit, late frames included") {
     CHECK(same(r, second.snapshot(frames[k].time_ns, {})));
   }
   CHECK(second.stats().accepted == whole.stats().accepted);
+  CHECK(second.checkpoint() == first.checkpoint());
+}
+
+TEST_CASE("a ball's checkpoint is refused whichever byte of it is damaged") {
+  const Rig rig = ring(3);
+  BallTracker tracker(rig, Options{});
+  for (const Shown& s : show(rig, 12, 1.0, 1, 3)) REQUIRE(give(tracker, s));
+  const std::vector<std::uint8_t> bytes = tracker.checkpoint();
+  const auto restored = BallTracker::restore(rig, bytes.data(), bytes.size());
+  CHECK(restored->snapshot(11 * kFrame_ns, {}).known);
+  std::vector<std::uint8_t> damaged = bytes;
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    damaged[at] ^= 0x10;
+    CHECK_THROWS_AS(BallTracker::restore(rig, damaged.data(), damaged.size()), BadCheckpoint);
+    damaged[at] = bytes[at];
+  }
+  CHECK_THROWS_AS(BallTracker::restore(rig, bytes.data(), bytes.size() / 2), BadCheckpoint);
+  CHECK_THROWS_AS(BallTracker::restore(rig, bytes.data(), 0), BadCheckpoint);
+  CHECK_THROWS_WITH_AS(BallTracker::restore(ring(4), bytes.data(), bytes.size()),
+                       doctest::Contains("another rig"), BadCheckpoint);
+}
+
+TEST_CASE("a ball tracker before its first frame has a checkpoint, too") {
+  const Rig rig = ring(2);
+  Options options;
+  options.floor_m = -0.25;
+  options.wrists = {9, 10};
+  BallTracker tracker(rig, options);
+  const std::vector<std::uint8_t> bytes = tracker.checkpoint();
+  const auto restored = BallTracker::restore(rig, bytes.data(), bytes.size());
+  CHECK(restored->options().floor_m == -0.25);
+  CHECK(restored->options().wrists == std::vector<int>{9, 10});
+  CHECK(restored->checkpoint() == bytes);
 }
 
 TEST_CASE("exp and log are right without libm") {

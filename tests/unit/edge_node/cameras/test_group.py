@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from accel import Rig
+from edge_node.cameras import group
 from edge_node.cameras.errors import SourceError
 from edge_node.cameras.group import Cameras, CamerasOptions
 from edge_node.cameras.slot import OVERTAKEN
-from edge_node.cameras.source import SourceOptions
+from edge_node.cameras.source import SourceClock, SourceOptions, Taken
 from edge_node.frames import CameraFrame, CameraState, CaptureClock, ObservedFrame
 from edge_node.perception import Frame
 from tests.support.observations import make_recording
@@ -226,3 +227,29 @@ def test_closing_leaves_no_thread(tmp_path: Path) -> None:
     assert taker.cameras.take() == []
     with pytest.raises(RuntimeError):
         taker.cameras.put("cam1", str(path))
+
+
+class Bursting:
+    """A source that fails in a way that nobody thought of, with a password in its hands."""
+
+    clock = SourceClock()
+
+    def frames(self, _stop: threading.Event) -> Iterator[Taken]:
+        url = "rtsp://ann:hush@10.0.0.1/live"
+        raise RuntimeError(f"[Errno 5] odd: '{url}'")
+        yield  # type: ignore[unreachable]
+
+
+def test_a_thread_that_fails_oddly_is_tried_again_and_says_no_password(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(group, "open_source", lambda *_: Bursting())
+    taker = Taker()
+    with taker.cameras:
+        taker.cameras.put("cam1", "rtsp://${U}:${P}@10.0.0.1/live")
+        taker.until(lambda: taker.state("cam1") is CameraState.DISCONNECTED)
+        detail = taker.cameras.health()[0].detail
+    out, err = capfd.readouterr()
+    assert detail == "RuntimeError: [Errno 5] odd: 'rtsp://***@10.0.0.1/live'"
+    assert "camera lost" in out + err
+    assert "hush" not in out + err

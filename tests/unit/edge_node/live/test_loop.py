@@ -207,3 +207,33 @@ def test_a_picture_that_comes_too_late_for_the_tracker_ends_nothing() -> None:
     inference.close()
     assert node.watch.left["too_late"] >= 25
     assert len(node.live.published) >= 55
+
+
+def test_inference_that_fails_for_a_while_costs_its_frames_and_no_session() -> None:
+    inference = WalkerInference(Walkers(), slow_s=0.0)
+    node = PlayedNode(inference=inference)
+    for beat in range(60):
+        inference.failing = 20 <= beat < 30
+        for camera in range(4):
+            node.cameras.put(camera, beat, picture=True)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    inference.close()
+    assert node.watch.left["inference_failed"] >= 8
+    assert node.live.times_ns[-1] >= 58 * PERIOD_NS
+    assert {len(m.frame.snapshot) for m in node.live.published[45:]} == {3}
+
+
+def test_with_nobody_to_pose_a_share_of_nobody_is_posed() -> None:
+    inference = WalkerInference(Walkers(people=0), slow_s=0.0)
+    node = PlayedNode(inference=inference)
+    node.loop.perception.posed_share = 0.5
+    for beat in range(10):
+        for camera in range(4):
+            node.cameras.put(camera, beat, picture=True)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    inference.close()
+    assert len(node.live.published) >= 8

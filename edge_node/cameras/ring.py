@@ -1,0 +1,313 @@
+"""The last minutes of each camera, as it sent them: encoded, in a bounded ring of files.
+
+Packets are written as they came, without another encoding, into files of some seconds that begin at
+a key frame: MPEG transport streams for H.264 and HEVC, Matroska for anything else. Both can be read
+up to where a power cut left them. A file is called after the capture time of its first frame, in ns
+UTC, and its own times count from there, so that a clip of all cameras can be put together. A new
+file begins where the capture times leave its beat, as where a camera's clock is found.
+
+One thread writes for all cameras. What waits for it is bounded; where a disk is too slow, video is
+left out of the ring and counted, and the cameras never wait.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import av
+import structlog
+from av.bitstream import BitStreamFilterContext
+
+from tipoff.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+log = structlog.get_logger(__name__)
+
+_S = 1_000_000_000
+FOLDER = "video"
+"""Of a session's ring, within its state folder."""
+QUEUE_PACKETS = 4096
+"""Packets of all cameras that wait to be written, at most,"""
+QUEUE_BYTES = 64 * 1024 * 1024
+"""and their bytes."""
+OFF_BEAT_NS = 20_000_000
+"""A frame that is off the times of its file by more begins another one."""
+LONGER = 3
+"""A file without a key frame is cut after so many times its length, and what follows waits for
+one."""
+PART = ".part"
+TRANSPORT = frozenset(("h264", "hevc"))
+START_CODES = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
+TICK = Fraction(1, 90_000)
+
+
+@dataclass(frozen=True, slots=True)
+class RingOptions:
+    """How much is kept."""
+
+    length_s: float = 600.0
+    """How much of each camera."""
+    max_bytes: int = 2_500_000_000
+    """Most bytes of each camera, whatever its length."""
+    segment_s: float = 10.0
+    """About how long a file is: the key frame after that ends it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if not (0 < self.segment_s <= self.length_s and self.max_bytes > 0):
+            raise InvalidInputError("a ring needs 0 < segment_s <= length_s and room")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A file of the ring."""
+
+    path: Path
+    """Where it lies."""
+    start_ns: int
+    """Capture time of its first frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A packet on its way to the disk, free of the connection that it came by."""
+
+    camera: str
+    codec: str
+    size_px: tuple[int, int]
+    head: bytes
+    data: bytes
+    pts: int
+    dts: int
+    base: Fraction
+    key: bool
+    capture_time_ns: int
+
+
+@dataclass(slots=True)
+class _File:
+    """The file that a camera's packets go to now."""
+
+    path: Path
+    container: av.container.OutputContainer
+    stream: Any
+    start_ns: int
+    first: Fraction
+    codec: str
+    last_dts: int = -1
+    held: list[Segment] = field(default_factory=list)
+
+
+class CameraTap:
+    """Takes one camera's packets; never waits."""
+
+    def __init__(self, ring: Ring, camera: str) -> None:
+        self._ring, self._camera = ring, camera
+        self._stream: Any = None
+        self._filter: BitStreamFilterContext | None = None
+
+    def packet(self, stream: av.VideoStream, packet: av.Packet[Any], capture_time_ns: int) -> None:
+        """Take a packet, as it is, and when its frame was taken, ns UTC."""
+        context = stream.codec_context
+        head = bytes(context.extradata or b"")
+        self._ring.put(
+            _Held(
+                camera=self._camera,
+                codec=context.name,
+                size_px=(context.width, context.height),
+                head=head if head.startswith(START_CODES) else b"",
+                data=self._data(stream, packet, head),
+                pts=packet.pts or 0,
+                dts=packet.dts if packet.dts is not None else packet.pts or 0,
+                base=packet.time_base or TICK,
+                key=packet.is_keyframe,
+                capture_time_ns=capture_time_ns,
+            )
+        )
+
+    def _data(self, stream: av.VideoStream, packet: av.Packet[Any], head: bytes) -> bytes:
+        """Give a packet's bytes as a transport stream takes them; MP4 lays them out differently."""
+        codec = stream.codec_context.name
+        if codec not in TRANSPORT or not head or head.startswith(START_CODES):
+            return bytes(packet)
+        if self._filter is None or self._stream is not stream:
+            self._stream = stream
+            self._filter = BitStreamFilterContext(f"{codec}_mp4toannexb", stream)
+        copy: av.Packet[Any] = av.Packet(bytes(packet))
+        copy.pts, copy.dts, copy.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
+        return b"".join(bytes(each) for each in self._filter.filter(copy))
+
+
+class Ring:
+    """Keeps the last minutes of cameras.
+
+    Args:
+        folder: Where; each camera has a folder in it. What an earlier process left there is kept
+            within the same bounds.
+        options: How much.
+    """
+
+    def __init__(self, folder: Path, options: RingOptions | None = None) -> None:
+        self._folder, self._options = folder, options or RingOptions()
+        self._queue: queue.Queue[_Held | None] = queue.Queue(QUEUE_PACKETS)
+        self._waiting_bytes = 0
+        self._lock = threading.Lock()
+        self._lost: Counter[str] = Counter()
+        self._broken: set[str] = set()
+        self._files: dict[str, _File] = {}
+        self._kept: dict[str, list[tuple[Segment, int]]] = {}
+        self._thread = threading.Thread(target=self._run, name="ring", daemon=True)
+        self._thread.start()
+
+    def tap(self, camera: str) -> CameraTap:
+        """Give what takes a camera's packets."""
+        return CameraTap(self, camera)
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """Packets that were not kept because the disk was too slow or refused them, by camera."""
+        with self._lock:
+            return dict(self._lost)
+
+    def put(self, held: _Held) -> None:
+        """Take a packet, or leave it out where too much waits already."""
+        with self._lock:
+            full = self._waiting_bytes + len(held.data) > QUEUE_BYTES
+            if not full:
+                self._waiting_bytes += len(held.data)
+        if not full:
+            try:
+                self._queue.put_nowait(held)
+            except queue.Full:
+                full = True
+                with self._lock:
+                    self._waiting_bytes -= len(held.data)
+        if full:
+            with self._lock:
+                self._lost[held.camera] += 1
+                self._broken.add(held.camera)
+
+    def close(self) -> None:
+        """Write what waits and finish the files."""
+        self._queue.put(None)
+        self._thread.join()
+
+    # ---- in the thread ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (held := self._queue.get()) is not None:
+            with self._lock:
+                self._waiting_bytes -= len(held.data)
+                if held.camera in self._broken:
+                    self._broken.discard(held.camera)
+                    cut = True
+                else:
+                    cut = False
+            try:
+                if cut:
+                    self._finish(held.camera)
+                self._write(held)
+            except (OSError, av.FFmpegError) as error:
+                reason = getattr(error, "strerror", None) or type(error).__name__
+                log.warning("ring cannot be written", camera=held.camera, why=reason)
+                with self._lock:
+                    self._lost[held.camera] += 1
+                self._files.pop(held.camera, None)
+        for camera in list(self._files):
+            self._finish(camera)
+
+    def _write(self, held: _Held) -> None:
+        file = self._files.get(held.camera)
+        if file is not None and self._ends(file, held):
+            self._finish(held.camera)
+            file = None
+        if file is None:
+            if not held.key:
+                return
+            file = self._files[held.camera] = self._begin(held)
+        ticks = round((held.pts * held.base - file.first) / TICK)
+        dts = max(round((held.dts * held.base - file.first) / TICK), file.last_dts + 1)
+        packet: av.Packet[Any] = av.Packet(held.data)
+        if held.key and held.head and held.head not in held.data:
+            # A file must say how it is decoded, even where the camera said so only once.
+            packet = av.Packet(held.head + held.data)
+        packet.stream, packet.time_base = file.stream, TICK
+        packet.pts, packet.dts, packet.is_keyframe = max(ticks, dts), dts, held.key
+        file.last_dts = dts
+        file.container.mux(packet)
+
+    def _ends(self, file: _File, held: _Held) -> bool:
+        """Whether a packet goes to another file."""
+        if held.codec != file.codec:
+            return True
+        place_ns = int((held.pts * held.base - file.first) * _S)
+        long = place_ns >= self._options.segment_s * _S
+        if long and held.key:
+            return True
+        off = abs(held.capture_time_ns - file.start_ns - place_ns) > OFF_BEAT_NS
+        return off and (held.key or place_ns > LONGER * self._options.segment_s * _S)
+
+    def _begin(self, held: _Held) -> _File:
+        folder = self._folder / held.camera
+        folder.mkdir(parents=True, exist_ok=True)
+        transport = held.codec in TRANSPORT
+        ending = "ts" if transport else "mkv"
+        path = folder / f"{held.capture_time_ns}.{ending}"
+        container = av.open(
+            str(path),
+            "w",
+            format="mpegts" if transport else "matroska",
+            options={"flush_packets": "1"},
+        )
+        stream = container.add_mux_stream(held.codec, width=held.size_px[0], height=held.size_px[1])
+        stream.time_base = TICK
+        self._shrink(held.camera, held.capture_time_ns)
+        return _File(
+            path, container, stream, held.capture_time_ns, held.pts * held.base, held.codec
+        )
+
+    def _finish(self, camera: str) -> None:
+        file = self._files.pop(camera, None)
+        if file is not None:
+            file.container.close()
+
+    def _shrink(self, camera: str, now_ns: int) -> None:
+        """Let the oldest files go, as far as the bounds ask."""
+        kept = segments(self._folder, camera)
+        sizes = {segment: segment.path.stat().st_size for segment in kept}
+        total = sum(sizes.values())
+        for this, after in pairwise(kept):
+            # The next one's beginning is this one's end.
+            old = now_ns - after.start_ns > self._options.length_s * _S
+            if not old and total <= self._options.max_bytes:
+                return
+            total -= sizes[this]
+            this.path.unlink(missing_ok=True)
+
+
+def segments(folder: Path, camera: str) -> list[Segment]:
+    """List a camera's files, oldest first."""
+    found = [
+        Segment(path, int(path.stem))
+        for path in (folder / camera).glob("*.*")
+        if path.stem.isdigit() and path.suffix in (".ts", ".mkv")
+    ]
+    return sorted(found, key=lambda segment: segment.start_ns)
+
+
+def cameras_in(folder: Path) -> list[str]:
+    """Name the cameras of which a ring holds anything."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path.name for path in folder.iterdir() if path.is_dir() and segments(folder, path.name)
+    )

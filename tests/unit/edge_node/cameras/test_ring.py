@@ -1,0 +1,159 @@
+"""The ring keeps what cameras sent, as they sent it, no more of it than it may, and whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from edge_node.cameras import ring as module
+from edge_node.cameras.ring import Ring, RingOptions, cameras_in, segments
+from tests.support.videos import VideoSpec, make_video, number_of
+
+S = 1_000_000_000
+START = 1_790_000_000 * S
+RATE = 30
+
+
+def encoded(folder: Path, codec: str = "h264", frames: int = 24) -> tuple[Any, list[Any]]:
+    """A stream and its packets."""
+    path = make_video(folder, codec, VideoSpec(codec=codec, frames=frames, rate_hz=RATE))
+    container = av.open(str(path))
+    stream = container.streams.video[0]
+    return stream, [packet for packet in container.demux(stream) if packet.size]
+
+
+def play(ring: Ring, name: str, stream: Any, packets: list[Any], start_ns: int = START) -> None:
+    """Give packets with capture times that follow their own."""
+    tap = ring.tap(name)
+    first = packets[0].pts * packets[0].time_base
+    for packet in packets:
+        after_ns = round((packet.pts * packet.time_base - first) * S)
+        tap.packet(stream, packet, start_ns + after_ns)
+
+
+def pictures(path: Path) -> Iterator[tuple[float, np.ndarray]]:
+    """Frames of a file with their times from its first one."""
+    with av.open(str(path)) as container:
+        first = None
+        for frame in container.decode(video=0):
+            first = frame.time if first is None else first
+            yield frame.time - first, frame.to_ndarray(format="rgb24")
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "mjpeg"])
+def test_what_was_sent_can_be_played(tmp_path: Path, codec: str) -> None:
+    stream, packets = encoded(tmp_path, codec)
+    ring = Ring(tmp_path / "ring")
+    play(ring, "cam", stream, packets)
+    ring.close()
+    (segment,) = segments(tmp_path / "ring", "cam")
+    assert segment.start_ns == START
+    seen = list(pictures(segment.path))
+    assert [number_of(pixels) for _, pixels in seen] == list(range(24))
+    assert [round(at * RATE) for at, _ in seen] == list(range(24))
+    assert cameras_in(tmp_path / "ring") == ["cam"]
+    assert ring.lost == {}
+
+
+def test_nothing_is_encoded_again(tmp_path: Path) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    ring = Ring(tmp_path / "ring")
+    play(ring, "cam", stream, packets)
+    ring.close()
+    with av.open(str(segments(tmp_path / "ring", "cam")[0].path)) as container:
+        kept = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    assert kept == [bytes(packet) for packet in packets]
+
+
+def test_old_files_go_and_the_newest_stays(tmp_path: Path) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    ring = Ring(tmp_path / "ring", RingOptions(length_s=2.0, segment_s=0.8))
+    for turn in range(10):
+        play(ring, "cam", stream, packets, START + turn * S)
+    ring.close()
+    kept = segments(tmp_path / "ring", "cam")
+    assert kept[-1].start_ns >= START + 9 * S
+    # What is kept reaches as far back as it should, and hardly further.
+    assert START + 6 * S <= kept[0].start_ns <= START + 8 * S
+    assert all(sum(1 for _ in pictures(each.path)) > 0 for each in kept)
+
+
+def test_room_is_bounded_over_restarts(tmp_path: Path) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    size = sum(packet.size for packet in packets)
+    options = RingOptions(segment_s=0.8, max_bytes=3 * size)
+    for turn in range(8):
+        ring = Ring(tmp_path / "ring", options)
+        play(ring, "cam", stream, packets, START + turn * S)
+        ring.close()
+        total = sum(s.path.stat().st_size for s in segments(tmp_path / "ring", "cam"))
+        assert total <= options.max_bytes + 1.2 * size
+    assert len(segments(tmp_path / "ring", "cam")) < 6
+
+
+def test_nothing_is_written_before_a_key_frame(tmp_path: Path) -> None:
+    stream, packets = encoded(tmp_path, "h264")
+    ring = Ring(tmp_path / "ring")
+    play(ring, "cam", stream, [p for p in packets if not p.is_keyframe])
+    ring.close()
+    assert segments(tmp_path / "ring", "cam") == []
+
+
+def test_capture_times_that_jump_begin_another_file(tmp_path: Path) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    ring = Ring(tmp_path / "ring")
+    tap = ring.tap("cam")
+    for number, packet in enumerate(packets):
+        jump = 0 if number < 12 else S // 10
+        tap.packet(stream, packet, START + jump + number * S // RATE)
+    ring.close()
+    assert [s.start_ns for s in segments(tmp_path / "ring", "cam")] == [
+        START,
+        START + S // 10 + 12 * S // RATE,
+    ]
+
+
+def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
+    stream, packets = encoded(tmp_path, "h264")
+    ring = Ring(tmp_path / "ring")
+    play(ring, "cam", stream, packets)
+    ring.close()
+    (segment,) = segments(tmp_path / "ring", "cam")
+    data = segment.path.read_bytes()
+    segment.path.write_bytes(data[: len(data) * 3 // 4])
+    assert 5 <= sum(1 for _ in pictures(segment.path)) <= 24
+
+
+def test_a_disk_that_refuses_costs_video_and_nothing_else(tmp_path: Path) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    (tmp_path / "ring").write_text("no folder")
+    ring = Ring(tmp_path / "ring")
+    play(ring, "cam", stream, packets)
+    ring.close()
+    assert ring.lost == {"cam": len(packets)}
+
+
+def test_a_disk_that_is_too_slow_never_holds_a_camera_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    write = Ring._write
+
+    def slow(self: Ring, held: Any) -> None:
+        time.sleep(0.02)
+        write(self, held)
+
+    monkeypatch.setattr(module, "QUEUE_BYTES", 3 * packets[0].size)
+    monkeypatch.setattr(Ring, "_write", slow)
+    ring = Ring(tmp_path / "ring")
+    play(ring, "cam", stream, packets)
+    ring.close()
+    assert ring.lost["cam"] >= 10
+    kept = sum(1 for s in segments(tmp_path / "ring", "cam") for _ in pictures(s.path))
+    assert kept + ring.lost["cam"] == len(packets)

@@ -1,0 +1,148 @@
+"""What is pruned, and what never is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_node.journal.entries import Snapped
+from edge_node.journal.errors import JournalBusyError
+from edge_node.journal.folder import Place, file_bytes, last_epoch, move_aside, places
+from edge_node.journal.keeping import KeepOptions, prune, prune_by_hand, read_carried
+from edge_node.journal.mark import Mark, Marked, read_mark
+from edge_node.journal.resuming import resume_tracker
+from edge_node.journal.verifying import verify
+from tests.support.journals import Play, facts, opened
+
+STEPS = 106
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A journal of many files."""
+    journal, play = opened(tmp_path / "finals", segment_bytes=60_000), Play(checkpoint_every=10)
+    for _ in range(STEPS):
+        journal.commit(play.next())
+    journal.close()
+    assert len(places(tmp_path / "finals")) > 5
+    return tmp_path / "finals"
+
+
+def _prune(folder: Path, options: KeepOptions, carried: int = 0) -> list[Place]:
+    marked = read_mark(folder)
+    assert isinstance(marked, Marked)
+    mark = Mark(folder, marked)
+    try:
+        return prune(folder, options, mark, carried)
+    finally:
+        mark.close()
+
+
+def test_without_bounds_everything_stays(folder: Path) -> None:
+    before = places(folder)
+    assert _prune(folder, KeepOptions()) == []
+    assert places(folder) == before
+
+
+def test_the_oldest_files_go_as_far_as_the_size_asks(folder: Path) -> None:
+    before = places(folder)
+    sizes = [file_bytes(folder, place) for place in before]
+    removed = _prune(folder, KeepOptions(max_bytes=sum(sizes[2:])))
+    assert removed == before[:2]
+    assert places(folder) == before[2:]
+    verdict = verify(folder)
+    assert verdict.found == []
+    assert verdict.first == before[2].first
+
+
+def test_what_is_kept_can_be_resumed_and_replayed(folder: Path) -> None:
+    play = Play(checkpoint_every=10)
+    for _ in range(STEPS):
+        play.next()
+    _prune(folder, KeepOptions(max_bytes=0))
+    assert len(places(folder)) == 1
+    verdict = verify(folder)
+    assert verdict.holds
+    assert verdict.snapshots["live"] > 0
+    journal = opened(folder)
+    assert journal.recovered is not None
+    assert journal.recovered.damages == ()
+    resumed = resume_tracker(facts().rig, journal.recovered)
+    assert resumed.checkpoint() == play.tracker.checkpoint()
+    journal.close()
+
+
+def test_files_go_by_age(folder: Path) -> None:
+    written_s = (folder / places(folder)[0].name).stat().st_mtime
+    young = KeepOptions(max_age_s=DAY_S, clock_s=lambda: written_s + DAY_S / 2)
+    assert _prune(folder, young) == []
+    old = KeepOptions(max_age_s=DAY_S, clock_s=lambda: written_s + 2 * DAY_S)
+    assert _prune(folder, old)
+    assert len(places(folder)) == 1
+
+
+def test_what_was_not_carried_up_stays(folder: Path) -> None:
+    before = places(folder)
+    keep = KeepOptions(max_bytes=0, carried=True)
+    assert _prune(folder, keep, 0) == []
+    # One record short of the second file's end.
+    assert _prune(folder, keep, before[2].first - 2) == before[:1]
+    assert _prune(folder, keep, before[2].first - 1) == before[1:2]
+
+
+def test_a_file_without_a_checkpoint_behind_it_stays(tmp_path: Path) -> None:
+    journal = opened(tmp_path, segment_bytes=30_000)
+    play = Play(checkpoint_every=10_000)
+    for _ in range(STEPS):
+        journal.commit(play.next())
+    journal.close()
+    before = places(tmp_path)
+    assert len(before) > 2
+    assert _prune(tmp_path, KeepOptions(max_bytes=0)) == []
+
+
+def test_a_journal_prunes_itself_while_it_is_written(tmp_path: Path) -> None:
+    keep = KeepOptions(max_bytes=200_000)
+    journal, play = opened(tmp_path, segment_bytes=60_000, keep=keep), Play(checkpoint_every=10)
+    for _ in range(3 * STEPS):
+        journal.commit(play.next())
+    journal.close()
+    assert places(tmp_path)[0].first > 1
+    assert sum(file_bytes(tmp_path, place) for place in places(tmp_path)) < 400_000
+    assert verify(tmp_path).holds
+
+
+def test_what_was_carried_up_is_known_after_a_restart(folder: Path) -> None:
+    keep = KeepOptions(max_bytes=0, carried=True)
+    journal = opened(folder, keep=keep)
+    carried = places(folder)[1].first
+    journal.carried_up_to(carried)
+    journal.close()
+    assert read_carried(folder) == carried
+    prune_by_hand(folder, KeepOptions(max_bytes=0))
+    # The file of that record holds more that was not carried up.
+    assert places(folder)[0].first == carried
+    assert len(places(folder)) > 2
+
+
+def test_nobody_prunes_a_journal_that_is_written(folder: Path) -> None:
+    journal = opened(folder)
+    with pytest.raises(JournalBusyError):
+        prune_by_hand(folder, KeepOptions(max_bytes=0))
+    journal.close()
+
+
+def test_an_epoch_that_was_moved_aside_is_not_taken_again(folder: Path) -> None:
+    journal = opened(folder)
+    assert journal.epoch == 2
+    journal.commit([Snapped("live", 1, 5, bytes(32), b"")])
+    journal.close()
+    move_aside(folder, [places(folder)[-1].name], "for a test")
+    assert last_epoch(folder) == 2
+    again = opened(folder)
+    assert again.epoch == 3
+    assert again.recovered is not None
+    assert "missing at the end" in again.recovered.damages[0].reason
+    again.close()
