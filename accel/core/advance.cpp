@@ -4,6 +4,7 @@
 
 #include "health_feed.hpp"
 #include "identity.hpp"
+#include "motion.hpp"
 
 namespace tipoff {
 namespace {
@@ -21,9 +22,8 @@ constexpr std::int64_t kLeftoverLeast_ns = 40'000'000;
 constexpr std::int64_t kLeftoverMost_ns = 300'000'000;
 // A camera that is silent for longer pauses.
 constexpr std::int64_t kLongestInterval_ns = 60'000'000'000;
-// After so long a step predictions are wide, and each frame is matched anew, so many times, against
-// what the other frames of the group say.
-constexpr double kWideStep_s = 0.1;
+// After a wide step each frame is matched anew, so many times, against what the other frames of the
+// group say.
 constexpr int kMatchAgain = 3;
 
 double seconds(std::int64_t ns) {
@@ -108,6 +108,7 @@ class Step {
       FrameWork& work = w_.frames[f];
       work.frame = frames_[f].get();
       work.camera = work.frame->camera;
+      work.wide = dt_s_ > kWideStep_s;
       work.offset_s = seconds(work.frame->time_ns - now_ns_);
       take_noise(work);
       take_image(f);
