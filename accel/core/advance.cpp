@@ -202,8 +202,10 @@ class Step {
         if (w_.frames[f].detection_of[k] >= 0) ++hits;
       }
       if (hits == 0) continue;
-      if (hits >= 2 || supported_lately(k) >= 2) track.paired_ns = now_ns_;
-      track.seen_ns = now_ns_;
+      const bool paired = hits >= 2 || supported_lately(k) >= 2;
+      if (paired) track.paired_ns = now_ns_;
+      // After a wide step one view alone finds somebody for any track along its rays.
+      if (paired || dt_s_ <= kWideStep_s) track.seen_ns = now_ns_;
       learn_body(state_, k, setup_, dt_s_);
       if (!track.confirmed() && track.existence >= kCertain) confirm(state_, k, setup_);
     }
