@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "contest.hpp"
 #include "health_feed.hpp"
 #include "identity.hpp"
 #include "motion.hpp"
@@ -43,7 +44,10 @@ class Step {
     predict();
     for (const FramePtr& frame : frames_) learn_interval(*frame);
     match_frames();
-    for (int i = 0; dt_s_ > kWideStep_s && i < kMatchAgain; ++i) match_again();
+    for (int i = 0; dt_s_ > kWideStep_s && i < kMatchAgain; ++i) {
+      match_again();
+      settle_contests(state_, setup_, w_.frames, frames_.size());
+    }
     hold_tracks();
     update_joints(state_, setup_, w_.frames, frames_.size(), dt_s_, w_.update);
     feed_health(state_, setup_, w_.frames, frames_.size(), w_.update.solution);
