@@ -19,8 +19,9 @@ constexpr double kBound = 12.0;
 constexpr int kRounds = 2;
 // An exchange must fit better by so much (squared deviations).
 constexpr double kMargin = 1.0;
-// What is not known of a body beside its joints' covariances, m.
-constexpr double kFloor_m = 0.03;
+// What is not known of a body beside its joints' covariances, m: a view that errs by the same shift
+// from frame to frame makes them too sure.
+constexpr double kFloor_m = 0.1;
 
 // What a detection says of a body's shift d away from its prediction: c - 2 b^T d + d^T A d. The
 // points of one detection err together, so that they count as one: a mean over joints.
