@@ -15,8 +15,9 @@ constexpr std::size_t kMost = 16;
 // Reweighted steps, and what a view costs at most (squared deviations).
 constexpr int kSteps = 3;
 constexpr double kBound = 12.0;
-// Rounds over all pairs.
+// Rounds over all pairs, and pairs that are looked at in all.
 constexpr int kRounds = 2;
+constexpr std::size_t kMostPairs = 512;
 // An exchange must fit better by so much (squared deviations).
 constexpr double kMargin = 1.0;
 // What is not known of a body beside its joints' covariances, m: a view that errs by the same shift
@@ -42,12 +43,15 @@ class Contests {
     prior_.resize(tracks);
     for (std::size_t k = 0; k < tracks; ++k) prepare(k);
     bool changed = true;
+    std::size_t tried = 0;
     for (int round = 0; changed && round < kRounds; ++round) {
       changed = false;
       for (std::size_t a = 0; a < tracks; ++a) {
         for (std::size_t b = a + 1; b < tracks; ++b) {
           const Vec3 apart = middle_[a] - middle_[b];
-          if (dot(apart, apart) < kNear_m * kNear_m) changed = settle(a, b) || changed;
+          if (!(dot(apart, apart) < kNear_m * kNear_m)) continue;
+          if (++tried > kMostPairs) return;
+          changed = settle(a, b) || changed;
         }
       }
     }
