@@ -62,7 +62,8 @@ def test_nobody_is_mistaken_for_another(seed: int) -> None:
 
 def test_every_instruction_set_tells_the_same() -> None:
     options = BoxRoomOptions(frames=60, seed=2)
-    matrices, told = cameras(options), []
+    matrices = cameras(options)
+    told: list[list[bytes]] = []
     for isa in _core.instruction_sets():
         tracker = accel.Tracker(
             rig(matrices), accel.TrackerOptions(skeleton=box_skeleton(), isa=isa)
