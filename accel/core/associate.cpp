@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "assignment.hpp"
+#include "identity.hpp"
 #include "limbs.hpp"
 
 namespace tipoff {
@@ -14,6 +15,9 @@ constexpr double kModelError = 0.015;
 constexpr double kVague = 0.1;
 // What a wholly vague match costs.
 constexpr double kVaguePenalty = 0.25;
+// Joints that track and detection must share: one in so many of the skeleton's, at most so many.
+constexpr int kJointsPerCommon = 4;
+constexpr int kMostCommon = 3;
 // A swapped detection must fit this much better than it does as it is.
 constexpr double kFlipMargin = 0.15;
 // Whoever is mirrored stands where he is expected: the mean offset in sizes at most.
@@ -26,7 +30,12 @@ constexpr double kReachLeast_px = 10.0;
 class Matcher {
  public:
   Matcher(const State& state, const Setup& setup, FrameWork& work, MatchScratch& scratch)
-      : state_(state), setup_(setup), work_(work), frame_(*work.frame), scratch_(scratch) {}
+      : state_(state),
+        setup_(setup),
+        work_(work),
+        frame_(*work.frame),
+        scratch_(scratch),
+        coast_ns_(coast_ns(state, setup)) {}
 
   void run() {
     const std::size_t detections = frame_.detections.size();
@@ -43,6 +52,8 @@ class Matcher {
     }
     stage(true);
     if (tentative) stage(false);
+    // After a wide step in a crowd nearly everybody is near some track: that explains nobody.
+    if (work_.wide) return;
     for (const MatchScratch::Edge& edge : scratch_.edges) {
       const auto n = static_cast<std::size_t>(edge.detection);
       if (work_.track_of[n] < 0) work_.explained[n] = 1;
@@ -51,7 +62,7 @@ class Matcher {
 
  private:
   bool takes_part(const Track& track) const {
-    return !track.confirmed() || frame_.time_ns - track.seen_ns <= setup_.options.max_coast_ns;
+    return !track.confirmed() || frame_.time_ns - track.seen_ns <= coast_ns_;
   }
 
   void find_edges(std::size_t k) {
@@ -76,7 +87,9 @@ class Matcher {
     for (std::size_t n = 0; n < frame_.detections.size(); ++n) {
       if (scratch_.near[n] == 0) continue;
       const Detection& d = frame_.detections[n];
-      const double least = std::max(std::min(size, d.size_px), 1.0);
+      // One point or two have no size.
+      const double seen = d.present < kMostCommon ? size : d.size_px;
+      const double least = std::max(std::min(size, seen), 1.0);
       const double* keypoints = frame_.keypoints.data() + frame_.lane(n);
       const auto stride = frame_.keypoints.stride();
       Misfit fit{};
@@ -119,7 +132,8 @@ class Matcher {
     args.floor = kModelError * kModelError * size * size;
     args.vague = kVague * kVague * size * size;
     setup_.kernels->misfit(args, fit);
-    const double least = static_cast<double>(std::min(3, frame_.joints));
+    const double least =
+        static_cast<double>(std::clamp(frame_.joints / kJointsPerCommon, 1, kMostCommon));
     if (fit.common < least || !(fit.total > 0.0)) return kForbidden;
     return fit.sum / fit.total + kVaguePenalty * (1.0 - fit.total / fit.common);
   }
@@ -221,6 +235,7 @@ class Matcher {
   FrameWork& work_;
   const Frame& frame_;
   MatchScratch& scratch_;
+  std::int64_t coast_ns_;
 };
 
 }  // namespace

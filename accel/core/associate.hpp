@@ -27,6 +27,7 @@ struct FrameWork {
   const Frame* frame = nullptr;
   int camera = 0;
   double offset_s = 0.0;  // the first row's time after the state's
+  bool wide = false;      // whether the step to it was a wide one
   Lanes image{kImageRows};
   Lanes view{kViewRows};
   std::vector<ImageBox> boxes;    // by track

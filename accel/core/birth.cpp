@@ -15,6 +15,8 @@ constexpr std::size_t kMaxHypotheses = 192;
 constexpr double kPairError = 0.05;
 constexpr double kPairGate = 0.55;
 constexpr double kWorstGate = 0.8;
+// Joints that two views must share: one in so many of the skeleton's, at most as many.
+constexpr int kCommon = 4;
 // Two middle rays farther apart than this cannot be one person, m.
 constexpr double kMiddleGate_m = 0.6;
 // A body's extent, m.
@@ -132,7 +134,7 @@ class Proposer {
     Meeting meeting{};
     setup_.kernels->meet(args, meeting);
     const int joints = static_cast<int>(setup_.joints);
-    if (meeting.common < static_cast<double>(std::min(4, joints))) return 1.0;
+    if (meeting.common < static_cast<double>(std::clamp(joints / kCommon, 1, kCommon))) return 1.0;
     if (joints >= 4) {
       const Vec3 span{meeting.high[0] - meeting.low[0], meeting.high[1] - meeting.low[1],
                       meeting.high[2] - meeting.low[2]};

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "motion.hpp"
+
 namespace tipoff {
 namespace {
 
@@ -363,7 +365,8 @@ class Update {
         if (at(kCount, lane) < 1.0 || at(kInliers, lane) + kMostOutliers < at(kCount, lane))
           continue;
         if (!(lost[lane] > 0.0) || state_.joints.at(kFresh, lane) > 0.0) continue;
-        follow(state_.joints.at(kLevel, lane), goal * move2[lane] / lost[lane]);
+        if (dt_s_ <= kWideStep_s)
+          follow(state_.joints.at(kLevel, lane), goal * move2[lane] / lost[lane]);
         const auto kind = static_cast<std::size_t>(setup_.kinds[j]);
         moved[kind] += std::min(move2[lane], kLivelyCap * lost[lane]);
         expected[kind] += lost[lane];
