@@ -125,7 +125,7 @@ class Matcher {
     args.zu = keypoints;
     args.zv = keypoints + stride;
     args.noise = noise;
-    args.blocks = static_cast<long>(frame_.lanes() / kBlock);
+    args.joints = static_cast<long>(setup_.joints);
     args.floor = kModelError * kModelError * size * size;
     args.vague = kVague * kVague * size * size;
     setup_.kernels->misfit(args, fit);

@@ -111,7 +111,7 @@ struct MisfitArgs {
   const double* zu;  // the detection, padded to whole blocks
   const double* zv;
   const double* noise;  // variance, px^2, 0 where missing
-  long blocks;
+  long joints;
   double floor;  // px^2 added to every variance
   double vague;  // px^2 of the image at which a joint counts half
 };

@@ -40,9 +40,15 @@ TIPOFF_INLINE vd most(vd a, vd b) {
   return a > b ? a : b;
 }
 TIPOFF_INLINE bool any(vm m) {
+#if defined(__AVX__) && TIPOFF_WIDTH == 4
+  return __builtin_ia32_movmskpd256(reinterpret_cast<vd>(m)) != 0;
+#elif defined(__SSE2__) && TIPOFF_WIDTH == 2
+  return __builtin_ia32_movmskpd(reinterpret_cast<vd>(m)) != 0;
+#else
   long long r = 0;
   for (int i = 0; i < W; ++i) r |= m[i];
   return r != 0;
+#endif
 }
 
 struct V3 {
@@ -390,10 +396,16 @@ void rays(const RayArgs& a) {
 // ---- association
 // -----------------------------------------------------------------------------------
 
+// The sum of eight lanes, in one order whatever the width.
 TIPOFF_INLINE double total_of(const vd* parts) {
-  double lane[8];
-  for (int p = 0; p < kParts; ++p) store(lane + p * W, parts[p]);
-  return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+#if TIPOFF_WIDTH == 4
+  const vd s = parts[0] + parts[1];
+  return (s[0] + s[1]) + (s[2] + s[3]);
+#else
+  const vd s = parts[0] + parts[2];
+  const vd t = parts[1] + parts[3];
+  return (s[0] + s[1]) + (t[0] + t[1]);
+#endif
 }
 
 TIPOFF_INLINE double least_of(const vd* parts) {
@@ -409,6 +421,13 @@ TIPOFF_INLINE double most_of(const vd* parts) {
   double out = highest[0];
   for (int i = 1; i < W; ++i) out = highest[i] > out ? highest[i] : out;
   return out;
+}
+
+// The lanes before `end` of those from i on.
+TIPOFF_INLINE vm lanes_before(long i, long end) {
+  vm at;
+  for (int w = 0; w < W; ++w) at[w] = w;
+  return at < (at - at) + (end - i);
 }
 
 TIPOFF_INLINE vd load_floats(const float* p) {
@@ -440,22 +459,23 @@ TIPOFF_INLINE vd third(vd a, vd b, vd c) {
 }
 
 void sieve(const SieveArgs& a, Sieved& out) {
-  float row[3 * 64];
-  const long lanes = (a.joints + 7) / 8 * 8;
-  __builtin_memset(row, 0, 3 * sizeof(float) * static_cast<unsigned long>(lanes));
-  __builtin_memcpy(row, a.keypoints, 3 * sizeof(float) * static_cast<unsigned long>(a.joints));
+  // The last block may reach beyond what the caller holds.
+  const long whole = a.joints / 8 * 8;
+  float rest[3 * 8] = {};
+  for (long i = 3 * whole; i < 3 * a.joints; ++i) rest[i - 3 * whole] = a.keypoints[i];
   vd weight[kParts], present[kParts], x0[kParts], y0[kParts], x1[kParts], y1[kParts];
   for (int p = 0; p < kParts; ++p) {
     weight[p] = present[p] = all(0.0);
     x0[p] = y0[p] = all(1e30);
     x1[p] = y1[p] = all(-1e30);
   }
-  for (long b = 0; b < lanes; b += 8) {
+  for (long b = 0; b < a.joints; b += 8) {
+    const float* row = b < whole ? a.keypoints + 3 * b : rest;
     for (int p = 0; p < kParts; ++p) {
       const long i = b + p * W;
-      const vd first = load_floats(row + 3 * i);
-      const vd second = load_floats(row + 3 * i + W);
-      const vd last = load_floats(row + 3 * i + 2 * W);
+      const vd first = load_floats(row + 3 * p * W);
+      const vd second = load_floats(row + 3 * p * W + W);
+      const vd last = load_floats(row + 3 * p * W + 2 * W);
       const vd u = third<0>(first, second, last);
       const vd v = third<1>(first, second, last);
       const vd c = third<2>(first, second, last);
@@ -513,10 +533,8 @@ void box(const BoxArgs& a, Boxed& out) {
   for (long b = 0; b < a.joints; b += 8) {
     for (int p = 0; p < kParts; ++p) {
       const long i = b + p * W;
-      vm own = all(0.0) <= all(0.0);
-      if (i + W > a.joints) {
-        for (int w = 0; w < W; ++w) own[w] = i + w < a.joints ? -1 : 0;
-      }
+      if (i >= a.joints) break;
+      const vm own = lanes_before(i, a.joints);
       const vd d = load(a.depth + i);
       const vd u = load(a.u + i);
       const vd v = load(a.v + i);
@@ -580,9 +598,10 @@ void support(const SupportArgs& a) {
 void misfit(const MisfitArgs& a, Misfit& out) {
   vd sum[kParts], total[kParts], common[kParts], mu[kParts], mv[kParts];
   for (int p = 0; p < kParts; ++p) sum[p] = total[p] = common[p] = mu[p] = mv[p] = all(0.0);
-  for (long b = 0; b < a.blocks; ++b) {
+  for (long b = 0; b < a.joints; b += 8) {
     for (int p = 0; p < kParts; ++p) {
-      const long i = 8 * b + p * W;
+      const long i = b + p * W;
+      if (i >= a.joints) break;
       const vd noise = load(a.noise + i);
       const vm both = (noise > all(0.0)) & (load(a.depth + i) > all(0.0));
       const vd image = load(a.variance + i);
@@ -819,10 +838,8 @@ void miss(const MissArgs& a, Missed& out) {
   for (long b = 0; b < a.joints; b += 8) {
     for (int p = 0; p < kParts; ++p) {
       const long i = b + p * W;
-      vm own = all(0.0) <= all(0.0);
-      if (i + W > a.joints) {
-        for (int w = 0; w < W; ++w) own[w] = i + w < a.joints ? -1 : 0;
-      }
+      if (i >= a.joints) break;
+      const vm own = lanes_before(i, a.joints);
       const double* m = a.image + i;
       const double* z = a.view + i;
       const V3 move = load3(a.solution + kMove * o + i, o);
