@@ -136,7 +136,6 @@ struct SieveArgs {
 };
 
 struct Sieved {
-  double weight;  // sum of the confidences
   double present;
   double x0, y0, x1, y1;
 };
@@ -220,13 +219,46 @@ struct SolveArgs {
   long solution_stride;
 };
 
+// Which joints' solutions are in doubt: they moved far, failed, or so many views are against them,
+// or they against the prediction, that the views alone may know better.
+struct DoubtArgs {
+  const double* solution;
+  long solution_stride;
+  long lanes;
+  double far2;   // m^2
+  double share;  // one outlier in so many views makes no doubt
+  double cap;    // of the squared distance from the prior, in its covariance
+  unsigned char* doubtful;
+};
+
+// How much farther the views move joints than their covariances say.
+struct LivelyArgs {
+  const double* solution;
+  long solution_stride;
+  long lanes;
+  const double* teaches;  // 1 where the lane's track is old enough
+  const double* fresh;
+  const double* move2;
+  const double* lost;
+  double outliers;  // more of them teach nothing
+  double goal;      // of move2 / lost
+  double most;      // of a move, in what was lost
+  double gain;      // how far one step pushes a level, how far it fades, and its bounds
+  double fade;
+  double most_ratio;
+  double least_level;
+  double most_level;
+  double* level;
+  double* moved;     // bounded moves and what was lost, 0 where nothing is learned
+  double* expected;
+};
+
 struct ConditionArgs {
   double* state;
   long stride;
   long lanes;
   const double* solution;
   long solution_stride;
-  const double* apply;  // 1 where the lane is to be updated
   int frames;
   const double* const* images;
   double* const* views;
@@ -331,6 +363,8 @@ struct Kernels {
   void (*support)(const SupportArgs&);
   void (*misfit)(const MisfitArgs&, Misfit&);
   void (*solve)(const SolveArgs&);
+  bool (*doubt)(const DoubtArgs&);  // whether there is any
+  void (*lively)(const LivelyArgs&);
   void (*miss)(const MissArgs&, Missed&);
   void (*condition)(const ConditionArgs&);
   void (*full)(const FullArgs&);

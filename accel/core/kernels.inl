@@ -408,19 +408,31 @@ TIPOFF_INLINE double total_of(const vd* parts) {
 #endif
 }
 
+TIPOFF_INLINE long long total_of(vm lanes) {
+  long long out = lanes[0];
+  for (int i = 1; i < W; ++i) out += lanes[i];
+  return out;
+}
+
+TIPOFF_INLINE double least_of(vd lowest) {
+  double out = lowest[0];
+  for (int i = 1; i < W; ++i) out = lowest[i] < out ? lowest[i] : out;
+  return out;
+}
 TIPOFF_INLINE double least_of(const vd* parts) {
   vd lowest = parts[0];
   for (int p = 1; p < kParts; ++p) lowest = least(lowest, parts[p]);
-  double out = lowest[0];
-  for (int i = 1; i < W; ++i) out = lowest[i] < out ? lowest[i] : out;
+  return least_of(lowest);
+}
+TIPOFF_INLINE double most_of(vd highest) {
+  double out = highest[0];
+  for (int i = 1; i < W; ++i) out = highest[i] > out ? highest[i] : out;
   return out;
 }
 TIPOFF_INLINE double most_of(const vd* parts) {
   vd highest = parts[0];
   for (int p = 1; p < kParts; ++p) highest = most(highest, parts[p]);
-  double out = highest[0];
-  for (int i = 1; i < W; ++i) out = highest[i] > out ? highest[i] : out;
-  return out;
+  return most_of(highest);
 }
 
 // The lanes before `end` of those from i on.
@@ -458,48 +470,57 @@ TIPOFF_INLINE vd third(vd a, vd b, vd c) {
 #endif
 }
 
+// What the vector of joints at `row` holds, stored and taken into the sums; lanes that are not new
+// were there before.
+struct Sieving {
+  vd present, x0, y0, x1, y1;
+};
+TIPOFF_INLINE void sift(const SieveArgs& a, const float* row, long i, long covered, Sieving& s) {
+  const vd first = load_floats(row);
+  const vd second = load_floats(row + W);
+  const vd last = load_floats(row + 2 * W);
+  const vd u = third<0>(first, second, last);
+  const vd v = third<1>(first, second, last);
+  const vd c = third<2>(first, second, last);
+  // Comparisons with NaN are false, infinities lie outside.
+  const vm ok = (c > all(0.0)) & (c < all(1e38)) & (u <= all(a.most_u)) & (u >= all(-a.most_u)) &
+                (v <= all(a.most_v)) & (v >= all(-a.most_v));
+  store(a.u + i, ok ? u : all(0.0));
+  store(a.v + i, ok ? v : all(0.0));
+  store(a.confidence + i, ok ? least(c, all(1.0)) : all(0.0));
+  const vm counted = ok & ~lanes_before(i, covered);
+  s.present = s.present + (counted ? all(1.0) : all(0.0));
+  s.x0 = least(s.x0, ok ? u : all(1e30));
+  s.y0 = least(s.y0, ok ? v : all(1e30));
+  s.x1 = most(s.x1, ok ? u : all(-1e30));
+  s.y1 = most(s.y1, ok ? v : all(-1e30));
+}
+
 void sieve(const SieveArgs& a, Sieved& out) {
-  // The last block may reach beyond what the caller holds.
-  const long whole = a.joints / 8 * 8;
-  float rest[3 * 8] = {};
-  for (long i = 3 * whole; i < 3 * a.joints; ++i) rest[i - 3 * whole] = a.keypoints[i];
-  vd weight[kParts], present[kParts], x0[kParts], y0[kParts], x1[kParts], y1[kParts];
-  for (int p = 0; p < kParts; ++p) {
-    weight[p] = present[p] = all(0.0);
-    x0[p] = y0[p] = all(1e30);
-    x1[p] = y1[p] = all(-1e30);
+  Sieving s{all(0.0), all(1e30), all(1e30), all(-1e30), all(-1e30)};
+  const long padded = (a.joints + 7) / 8 * 8;
+  for (long i = a.joints / W * W; i < padded; i += W) {
+    store(a.u + i, all(0.0));
+    store(a.v + i, all(0.0));
+    store(a.confidence + i, all(0.0));
   }
-  for (long b = 0; b < a.joints; b += 8) {
-    const float* row = b < whole ? a.keypoints + 3 * b : rest;
-    for (int p = 0; p < kParts; ++p) {
-      const long i = b + p * W;
-      const vd first = load_floats(row + 3 * p * W);
-      const vd second = load_floats(row + 3 * p * W + W);
-      const vd last = load_floats(row + 3 * p * W + 2 * W);
-      const vd u = third<0>(first, second, last);
-      const vd v = third<1>(first, second, last);
-      const vd c = third<2>(first, second, last);
-      // Comparisons with NaN are false, infinities lie outside.
-      const vm ok = (c > all(0.0)) & (c < all(1e38)) & (u <= all(a.most_u)) & (u >= all(-a.most_u)) &
-                    (v <= all(a.most_v)) & (v >= all(-a.most_v));
-      const vd sure = ok ? least(c, all(1.0)) : all(0.0);
-      store(a.u + i, ok ? u : all(0.0));
-      store(a.v + i, ok ? v : all(0.0));
-      store(a.confidence + i, sure);
-      weight[p] = weight[p] + sure;
-      present[p] = present[p] + (ok ? all(1.0) : all(0.0));
-      x0[p] = least(x0[p], ok ? u : all(1e30));
-      y0[p] = least(y0[p], ok ? v : all(1e30));
-      x1[p] = most(x1[p], ok ? u : all(-1e30));
-      y1[p] = most(y1[p], ok ? v : all(-1e30));
-    }
+  long i = 0;
+  for (; i + W <= a.joints; i += W) sift(a, a.keypoints + 3 * i, i, i, s);
+  if (i < a.joints && i > 0) {
+    // Nothing beyond the last joint is the caller's: the last vector overlaps the one before.
+    sift(a, a.keypoints + 3 * (a.joints - W), a.joints - W, i, s);
+  } else if (i < a.joints) {
+    float row[3 * W] = {};
+    for (long n = 0; n < 3 * a.joints; ++n) row[n] = a.keypoints[n];
+    sift(a, row, 0, 0, s);
   }
-  out.weight = total_of(weight);
-  out.present = total_of(present);
-  out.x0 = least_of(x0);
-  out.y0 = least_of(y0);
-  out.x1 = most_of(x1);
-  out.y1 = most_of(y1);
+  double present = s.present[0];
+  for (int w = 1; w < W; ++w) present += s.present[w];
+  out.present = present;
+  out.x0 = least_of(s.x0);
+  out.y0 = least_of(s.y0);
+  out.x1 = most_of(s.x1);
+  out.y1 = most_of(s.y1);
 }
 
 void noise(const NoiseArgs& a) {
@@ -523,13 +544,14 @@ void noise(const NoiseArgs& a) {
 }
 
 void box(const BoxArgs& a, Boxed& out) {
-  vd valid[kParts], inside[kParts], depth[kParts], variance[kParts];
-  vd x0[kParts], y0[kParts], x1[kParts], y1[kParts];
-  for (int p = 0; p < kParts; ++p) {
-    valid[p] = inside[p] = depth[p] = variance[p] = all(0.0);
-    x0[p] = y0[p] = all(1e30);
-    x1[p] = y1[p] = all(-1e30);
-  }
+  vd depth[kParts], variance[kParts];
+  for (int p = 0; p < kParts; ++p) depth[p] = variance[p] = all(0.0);
+  vm valid{};
+  vm inside{};
+  vd x0 = all(1e30);
+  vd y0 = all(1e30);
+  vd x1 = all(-1e30);
+  vd y1 = all(-1e30);
   for (long b = 0; b < a.joints; b += 8) {
     for (int p = 0; p < kParts; ++p) {
       const long i = b + p * W;
@@ -540,18 +562,18 @@ void box(const BoxArgs& a, Boxed& out) {
       const vd v = load(a.v + i);
       const vm ok = own & (d > all(0.0));
       const vm in = ok & (u >= all(0.0)) & (u < all(a.width)) & (v >= all(0.0)) & (v < all(a.height));
-      valid[p] = valid[p] + (ok ? all(1.0) : all(0.0));
-      inside[p] = inside[p] + (in ? all(1.0) : all(0.0));
+      valid = valid - ok;
+      inside = inside - in;
       depth[p] = depth[p] + (ok ? d : all(0.0));
       variance[p] = variance[p] + (ok ? load(a.variance + i) : all(0.0));
-      x0[p] = least(x0[p], ok ? u : all(1e30));
-      y0[p] = least(y0[p], ok ? v : all(1e30));
-      x1[p] = most(x1[p], ok ? u : all(-1e30));
-      y1[p] = most(y1[p], ok ? v : all(-1e30));
+      x0 = least(x0, ok ? u : all(1e30));
+      y0 = least(y0, ok ? v : all(1e30));
+      x1 = most(x1, ok ? u : all(-1e30));
+      y1 = most(y1, ok ? v : all(-1e30));
     }
   }
-  out.valid = total_of(valid);
-  out.inside = total_of(inside);
+  out.valid = static_cast<double>(total_of(valid));
+  out.inside = static_cast<double>(total_of(inside));
   out.depth = total_of(depth);
   out.variance = total_of(variance);
   out.x0 = least_of(x0);
@@ -864,18 +886,66 @@ void miss(const MissArgs& a, Missed& out) {
   out.variance = total_of(variance);
 }
 
+bool doubt(const DoubtArgs& a) {
+  const long o = a.solution_stride;
+  bool found = false;
+  for (long i = 0; i < a.lanes; i += W) {
+    const double* x = a.solution + i;
+    const V3 move = load3(x + kMove * o, o);
+    const vd inliers = load(x + kInliers * o);
+    const vd count = load(x + kCount * o);
+    const vd outliers = count - inliers;
+    const vm torn = (count >= all(2.0)) &
+                    (((outliers >= all(2.0)) & (a.share * outliers >= count)) |
+                     (load(x + kPriorCost * o) > all(a.cap)));
+    const vm doubtful = (count >= all(1.0)) &
+                        (torn | (inliers < all(0.0)) | (dot(move, move) > all(a.far2)));
+    for (int w = 0; w < W; ++w) a.doubtful[i + w] = 0;
+    if (!any(doubtful)) continue;
+    found = true;
+    for (int w = 0; w < W; ++w) a.doubtful[i + w] = static_cast<unsigned char>(doubtful[w] & 1);
+  }
+  return found;
+}
+
+void lively(const LivelyArgs& a) {
+  const long o = a.solution_stride;
+  for (long i = 0; i < a.lanes; i += W) {
+    const vd inliers = load(a.solution + kInliers * o + i);
+    const vd count = load(a.solution + kCount * o + i);
+    const vd move2 = load(a.move2 + i);
+    const vd lost = load(a.lost + i);
+    const vm usable = (load(a.teaches + i) > all(0.0)) & (count >= all(1.0)) &
+                      (inliers + a.outliers >= count) & (lost > all(0.0)) &
+                      !(load(a.fresh + i) > all(0.0));
+    const vd ratio = a.goal * move2 / (usable ? lost : all(1.0));
+    const vd before = load(a.level + i);
+    vd level = before * (1.0 + a.gain * (least(ratio, all(a.most_ratio)) - 1.0));
+    level = level + a.fade * (1.0 - level);
+    level = most(all(a.least_level), least(all(a.most_level), level));
+    store(a.level + i, usable ? level : before);
+    store(a.moved + i, usable ? least(move2, a.most * lost) : all(0.0));
+    store(a.expected + i, usable ? lost : all(0.0));
+  }
+}
+
 void condition(const ConditionArgs& a) {
   const long o = a.solution_stride;
   const long s = a.image_stride;
   for (long i = 0; i < a.lanes; i += W) {
-    vm apply = load(a.apply + i) > all(0.0);
+    const vd count = load(a.solution + kCount * o + i);
+    const vd inliers = load(a.solution + kInliers * o + i);
+    vm apply = (count >= all(1.0)) & (inliers >= all(0.0));
     store(a.gained[0] + i, all(0.0));
     store(a.gained[1] + i, all(0.0));
     if (!any(apply)) continue;
     const Full before = load_full(a.state + i, a.stride);
     const double* x = a.solution + i;
     const V3 move = load3(x + kMove * o, o);
-    const S3 info = load6(x + kInfo * o, o);
+    // Views that contradict each other make a point less sure than the agreeing ones alone would
+    // say: their information counts by the square of the part that agrees.
+    const vd part = least(all(1.0), inliers / (apply ? count : all(1.0)));
+    const S3 info = scaled(part * part, load6(x + kInfo * o, o));
     vm ok;
     vm fine;
     const S3 prior = inverse(before.pp, ok);
@@ -1144,7 +1214,7 @@ void smooth(const SmoothArgs& a) {
 
 extern const Kernels table;
 const Kernels table = {TIPOFF_ISA_NAME, predict, pull,  project,   sieve, noise, box,  reach,
-                       support,         misfit,  solve, miss,      condition, full, pair, cost,
+                       support,         misfit,  solve, doubt, lively, miss,      condition, full, pair, cost,
                        rays,            meet,    smooth};
 
 }  // namespace TIPOFF_ISA

@@ -1,6 +1,7 @@
 #include "observation.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace tipoff {
 namespace {
@@ -51,7 +52,8 @@ std::vector<int> choose_rows(const Observation& o, const Setup& setup, const Sie
     Sieved found{};
     setup.kernels->sieve(args, found);
     if (found.present > 0.0) {
-      candidates.push_back({n, static_cast<float>(found.weight)});
+      const double weight = std::accumulate(args.confidence, args.confidence + o.joints, 0.0);
+      candidates.push_back({n, static_cast<float>(weight)});
     } else {
       stats.missing_keypoints += o.joints;
     }
