@@ -105,37 +105,35 @@ void report_tracks(const TracksAt& at, const Setup& setup, Snapshot& out) {
   const std::vector<std::size_t> chosen = told(at, setup);
   const std::size_t joints = setup.joints;
   const double limit = setup.options.max_std_m * setup.options.max_std_m;
-  out.points.reserve(chosen.size() * joints);
-  out.covariances.reserve(chosen.size() * joints);
-  out.confidences.reserve(chosen.size() * joints);
-  out.views.reserve(chosen.size() * joints);
+  out.ids.clear();
+  out.points.resize(chosen.size() * joints);
+  out.covariances.resize(chosen.size() * joints);
+  out.confidences.resize(chosen.size() * joints);
+  out.views.resize(chosen.size() * joints);
   Body body;
   for (const std::size_t k : chosen) {
     constrain_limbs(at, setup, k, body);
     if (at.smoothed) temper(setup, body);
-    const std::size_t first = out.points.size();
+    const std::size_t first = out.ids.size() * joints;
     bool any = false;
     for (std::size_t j = 0; j < joints; ++j) {
       const std::size_t lane = k * joints + j;
       const bool given = known(body.covariances[j], body.points[j], limit);
       const int views = given ? __builtin_popcountll((*at.supports)[lane] & at.live) : 0;
       any = any || given;
-      out.points.push_back(given ? body.points[j] : Vec3{kNaN, kNaN, kNaN});
-      out.covariances.push_back(given ? body.covariances[j]
-                                      : Sym3{kNaN, kNaN, kNaN, kNaN, kNaN, kNaN});
-      out.confidences.push_back(views > 0 ? static_cast<float>(at.joints->at(kConfidence, lane))
-                                          : 0.0F);
-      out.views.push_back(views);
+      out.points[first + j] = given ? body.points[j] : Vec3{kNaN, kNaN, kNaN};
+      out.covariances[first + j] =
+          given ? body.covariances[j] : Sym3{kNaN, kNaN, kNaN, kNaN, kNaN, kNaN};
+      out.confidences[first + j] =
+          views > 0 ? static_cast<float>(at.joints->at(kConfidence, lane)) : 0.0F;
+      out.views[first + j] = views;
     }
-    if (any) {
-      out.ids.push_back((*at.tracks)[k].id);
-      continue;
-    }
-    out.points.resize(first);
-    out.covariances.resize(first);
-    out.confidences.resize(first);
-    out.views.resize(first);
+    if (any) out.ids.push_back((*at.tracks)[k].id);
   }
+  out.points.resize(out.ids.size() * joints);
+  out.covariances.resize(out.ids.size() * joints);
+  out.confidences.resize(out.ids.size() * joints);
+  out.views.resize(out.ids.size() * joints);
 }
 
 Prediction predict_tracks(const TracksAt& at, const Setup& setup, int camera) {
