@@ -253,6 +253,24 @@ struct LivelyArgs {
   double* expected;
 };
 
+// What one frame teaches of its camera's noise.
+struct LessonArgs {
+  const double* view;
+  long view_stride;
+  const double* solution;
+  long solution_stride;
+  long lanes;
+  double least_share;  // views with less of kShare say too little of the noise
+};
+
+// By band of confidence: squared residuals of the inliers, px^2 of both coordinates, what they
+// would be for a variance of one, and how many; then the keypoints of joints with three views or
+// more, and those of them that are inliers.
+struct Lesson {
+  double sum[4], share[4], count[4];
+  double seen, inside;
+};
+
 struct ConditionArgs {
   double* state;
   long stride;
@@ -365,6 +383,7 @@ struct Kernels {
   void (*solve)(const SolveArgs&);
   bool (*doubt)(const DoubtArgs&);  // whether there is any
   void (*lively)(const LivelyArgs&);
+  void (*lesson)(const LessonArgs&, Lesson&);
   void (*miss)(const MissArgs&, Missed&);
   void (*condition)(const ConditionArgs&);
   void (*full)(const FullArgs&);

@@ -253,22 +253,55 @@ void pull(const PullArgs& a) {
 // ---- cameras
 // --------------------------------------------------------------------------------------
 
+// A lens with every number that the image of a point takes in all lanes, so that a loop over many
+// points reads them as they are.
+struct Wide {
+  vd R[9], t[3];
+  vd fx, fy, skew, cx, cy;
+  vd k1, k2, k3, k2x2, k3x3;
+  vd p1, p2, p1x2, p2x2, p1x6, p2x6;
+  vd max_r2;
+};
+TIPOFF_INLINE Wide wide(const Lens& c) {
+  Wide out;
+  for (int i = 0; i < 9; ++i) out.R[i] = all(c.R[i]);
+  for (int i = 0; i < 3; ++i) out.t[i] = all(c.t[i]);
+  out.fx = all(c.fx);
+  out.fy = all(c.fy);
+  out.skew = all(c.skew);
+  out.cx = all(c.cx);
+  out.cy = all(c.cy);
+  out.k1 = all(c.k1);
+  out.k2 = all(c.k2);
+  out.k3 = all(c.k3);
+  out.k2x2 = all(2.0 * c.k2);
+  out.k3x3 = all(3.0 * c.k3);
+  out.p1 = all(c.p1);
+  out.p2 = all(c.p2);
+  out.p1x2 = all(2.0 * c.p1);
+  out.p2x2 = all(2.0 * c.p2);
+  out.p1x6 = all(6.0 * c.p1);
+  out.p2x6 = all(6.0 * c.p2);
+  out.max_r2 = all(c.max_r2);
+  return out;
+}
+
 struct Distorted {
   vd x, y, xx, xy, yy;
 };
 
-TIPOFF_INLINE Distorted distort(const Lens& c, vd x, vd y, vd r2) {
+TIPOFF_INLINE Distorted distort(const Wide& c, vd x, vd y, vd r2) {
   const vd x2 = x * x;
   const vd y2 = y * y;
   const vd xy = x * y;
   const vd radial = 1.0 + r2 * (c.k1 + r2 * (c.k2 + r2 * c.k3));
-  const vd slope = c.k1 + r2 * (2.0 * c.k2 + r2 * (3.0 * c.k3));
+  const vd slope = c.k1 + r2 * (c.k2x2 + r2 * c.k3x3);
   Distorted out;
-  out.x = x * radial + (2.0 * c.p1) * xy + c.p2 * (r2 + 2.0 * x2);
-  out.y = y * radial + c.p1 * (r2 + 2.0 * y2) + (2.0 * c.p2) * xy;
-  out.xx = radial + 2.0 * x2 * slope + (2.0 * c.p1) * y + (6.0 * c.p2) * x;
-  out.xy = 2.0 * xy * slope + (2.0 * c.p1) * x + (2.0 * c.p2) * y;
-  out.yy = radial + 2.0 * y2 * slope + (6.0 * c.p1) * y + (2.0 * c.p2) * x;
+  out.x = x * radial + c.p1x2 * xy + c.p2 * (r2 + 2.0 * x2);
+  out.y = y * radial + c.p1 * (r2 + 2.0 * y2) + c.p2x2 * xy;
+  out.xx = radial + 2.0 * x2 * slope + c.p1x2 * y + c.p2x6 * x;
+  out.xy = 2.0 * xy * slope + c.p1x2 * x + c.p2x2 * y;
+  out.yy = radial + 2.0 * y2 * slope + c.p1x6 * y + c.p2x2 * x;
   return out;
 }
 
@@ -278,7 +311,7 @@ struct Image {
   vm ok;
 };
 
-TIPOFF_INLINE Image image_of(const Lens& c, const V3& p) {
+TIPOFF_INLINE Image image_of(const Wide& c, const V3& p) {
   const vd x = c.R[0] * p.x + c.R[1] * p.y + c.R[2] * p.z + c.t[0];
   const vd y = c.R[3] * p.x + c.R[4] * p.y + c.R[5] * p.z + c.t[1];
   const vd z = c.R[6] * p.x + c.R[7] * p.y + c.R[8] * p.z + c.t[2];
@@ -288,7 +321,7 @@ TIPOFF_INLINE Image image_of(const Lens& c, const V3& p) {
   const vd nx = x * inv;
   const vd ny = y * inv;
   const vd r2 = nx * nx + ny * ny;
-  out.ok = front & (r2 < all(c.max_r2));
+  out.ok = front & (r2 < c.max_r2);
   const vd sx = out.ok ? nx : all(0.0);
   const vd sy = out.ok ? ny : all(0.0);
   const Distorted d = distort(c, sx, sy, out.ok ? r2 : all(0.0));
@@ -316,16 +349,17 @@ TIPOFF_INLINE vd row_time(const Lens& c, vd v) {
 
 void project(const ProjectArgs& a) {
   const Lens& c = *a.lens;
+  const Wide lens = wide(c);
   const bool rolling = c.readout_s > 0.0;
   const long s = a.image_stride;
   for (long i = 0; i < a.lanes; i += W) {
     const V3 p = load3(a.state + kP * a.stride + i, a.stride);
     const V3 v = load3(a.state + kV * a.stride + i, a.stride);
     vd dt = all(a.offset_s);
-    Image m = image_of(c, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
+    Image m = image_of(lens, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
     if (rolling) {
       dt = a.offset_s + row_time(c, m.v);
-      m = image_of(c, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
+      m = image_of(lens, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
     }
     const S3 pp = load6(a.state + kPP * a.stride + i, a.stride);
     const vd variance = 0.5 * (dot(m.du, times(pp, m.du)) + dot(m.dv, times(pp, m.dv)));
@@ -343,6 +377,7 @@ void project(const ProjectArgs& a) {
 // bits do not depend on its neighbours.
 void rays(const RayArgs& a) {
   const Lens& c = *a.lens;
+  const Wide lens = wide(c);
   for (long i = 0; i < a.lanes; i += W) {
     const vm given = load(a.given + i) > all(0.0);
     const vd ty = (load(a.v + i) - c.cy) * (1.0 / c.fy);
@@ -359,7 +394,7 @@ void rays(const RayArgs& a) {
     vm done = !given;
     vm good = done & ~done;
     for (int step = 0; step < 16; ++step) {
-      const Distorted d = distort(c, x, y, x * x + y * y);
+      const Distorted d = distort(lens, x, y, x * x + y * y);
       const vd ex = tx - d.x;
       const vd ey = ty - d.y;
       const vm close = (ex < all(1e-10)) & (ex > all(-1e-10)) & (ey < all(1e-10)) & (ey > all(-1e-10));
@@ -929,6 +964,58 @@ void lively(const LivelyArgs& a) {
   }
 }
 
+void lesson(const LessonArgs& a, Lesson& out) {
+  const long s = a.view_stride;
+  const long o = a.solution_stride;
+  vd sum[4][kParts], share[4][kParts];
+  vm count[4];
+  vm seen{};
+  vm inside{};
+  for (int b = 0; b < 4; ++b) {
+    count[b] = seen;
+    for (int p = 0; p < kParts; ++p) sum[b][p] = share[b][p] = all(0.0);
+  }
+  for (long i = 0; i < a.lanes; i += 8) {
+    for (int p = 0; p < kParts; ++p) {
+      const double* z = a.view + i + p * W;
+      const double* x = a.solution + i + p * W;
+      const vd inv = load(z + kInv * s);
+      const vd r2 = load(z + kR2 * s);
+      const vd left = load(z + kShare * s);
+      const vd sure = load(z + kSure * s);
+      const vd inliers = load(x + kInliers * o);
+      const vm given = inv > all(0.0);
+      const vm near = r2 <= all(kCore);
+      const vm many = given & (load(x + kCount * o) >= all(3.0));
+      seen = seen - many;
+      inside = inside - (many & near & (inliers != all(-1.0)));
+      const vm ok = given & near & (left > all(a.least_share)) & (inliers >= all(0.0));
+      const vd squares = r2 / (ok ? inv : all(1.0));
+      // The mean of r2 over r2 <= 6 for two Gaussian coordinates of variance m / 2 each,
+      // m - 6 / (exp(6 / m) - 1), within 0.0005 for m from 0.4 to 2.
+      const vd m = least(all(2.0), left);
+      const vd mean =
+          0.03321083 + m * (0.80876615 + m * (0.38021505 + m * (-0.28869749 + m * 0.05150293)));
+      const vm low = sure < all(0.25);
+      const vm half = sure < all(0.5);
+      const vm high = sure < all(0.75);
+      const vm band[4] = {ok & low, ok & half & ~low, ok & high & ~half, ok & ~high};
+      for (int b = 0; b < 4; ++b) {
+        sum[b][p] = sum[b][p] + (band[b] ? squares : all(0.0));
+        share[b][p] = share[b][p] + (band[b] ? mean : all(0.0));
+        count[b] = count[b] - band[b];
+      }
+    }
+  }
+  for (int b = 0; b < 4; ++b) {
+    out.sum[b] = total_of(sum[b]);
+    out.share[b] = total_of(share[b]);
+    out.count[b] = static_cast<double>(total_of(count[b]));
+  }
+  out.seen = static_cast<double>(total_of(seen));
+  out.inside = static_cast<double>(total_of(inside));
+}
+
 void condition(const ConditionArgs& a) {
   const long o = a.solution_stride;
   const long s = a.image_stride;
@@ -1003,7 +1090,7 @@ void full(const FullArgs& a) {
         const vm given = inv > all(0.0);
         const vd dt = load(a.times[f] + i);
         const Image m = image_of(
-            *a.lenses[f],
+            wide(*a.lenses[f]),
             {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
         const vd eu = load(z + kZu * a.stride) - m.u;
         const vd ev = load(z + kZv * a.stride) - m.v;
@@ -1088,7 +1175,7 @@ void cost(const CostArgs& a) {
       const vd inv = load(z + kInv * a.stride);
       const vd dt = load(a.times[f] + i);
       const Image m = image_of(
-          *a.lenses[f],
+          wide(*a.lenses[f]),
           {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
       const vd eu = load(z + kZu * a.stride) - m.u;
       const vd ev = load(z + kZv * a.stride) - m.v;
@@ -1214,7 +1301,7 @@ void smooth(const SmoothArgs& a) {
 
 extern const Kernels table;
 const Kernels table = {TIPOFF_ISA_NAME, predict, pull,  project,   sieve, noise, box,  reach,
-                       support,         misfit,  solve, doubt, lively, miss,      condition, full, pair, cost,
+                       support,         misfit,  solve, doubt, lively, lesson, miss,      condition, full, pair, cost,
                        rays,            meet,    smooth};
 
 }  // namespace TIPOFF_ISA

@@ -313,24 +313,15 @@ class Update {
     for (std::size_t f = 0; f < frames_; ++f) {
       const FrameWork& w = work_[f];
       if (state_.health.sigma_scale(w.camera) > 1.0) continue;  // what is accused teaches nothing
-      NoiseModel::Lesson lesson;
-      const double* r2 = w.view.row(kR2);
-      const double* share = w.view.row(kShare);
-      const double* inv = w.view.row(kInv);
-      const double* sure = w.view.row(kSure);
-      const double* inliers = scratch_.solution.row(kInliers);
-      for (std::size_t lane = 0; lane < lanes_; ++lane) {
-        if (inv[lane] > 0.0 && at(kCount, lane) >= 3.0) {
-          lesson.seen += 1.0;
-          if (r2[lane] <= kCore && inliers[lane] != -1.0) lesson.inside += 1.0;
-        }
-        if (!(inv[lane] > 0.0) || !(r2[lane] <= kCore) || !(share[lane] > kLeastShare)) continue;
-        if (inliers[lane] < 0.0) continue;
-        const auto band = static_cast<std::size_t>(NoiseModel::band_of(sure[lane]));
-        lesson.sum[band] += r2[lane] / inv[lane];
-        lesson.share[band] += NoiseModel::truncated(share[lane]);
-        lesson.count[band] += 1.0;
-      }
+      LessonArgs args{};
+      args.view = w.view.data();
+      args.view_stride = static_cast<long>(w.view.stride());
+      args.solution = scratch_.solution.data();
+      args.solution_stride = static_cast<long>(scratch_.solution.stride());
+      args.lanes = static_cast<long>(padded(lanes_));
+      args.least_share = kLeastShare;
+      Lesson lesson{};
+      setup_.kernels->lesson(args, lesson);
       state_.noise.learn(w.camera, lesson);
     }
   }
