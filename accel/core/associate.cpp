@@ -236,7 +236,7 @@ class Matcher {
 }  // namespace
 
 void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, int camera,
-                 double offset_s, Lanes& image, std::vector<ImageBox>& boxes) {
+                 double offset_s, FloatLanes& image, std::vector<ImageBox>& boxes) {
   const std::size_t lanes = tracks * setup.joints;
   image.reserve(lanes + kBlock * ((setup.joints + kBlock - 1) / kBlock));
   ProjectArgs args{};
@@ -249,10 +249,10 @@ void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, in
   args.image_stride = static_cast<long>(image.stride());
   setup.kernels->project(args);
   const Camera& model = setup.rig.cameras[static_cast<std::size_t>(camera)];
-  const double* u = image.row(kU);
-  const double* v = image.row(kVpx);
-  const double* depth = image.row(kDepth);
-  const double* variance = image.row(kImageVar);
+  const float* u = image.row(kU);
+  const float* v = image.row(kVpx);
+  const float* depth = image.row(kDepth);
+  const float* variance = image.row(kImageVar);
   boxes.resize(tracks);
   for (std::size_t k = 0; k < tracks; ++k) {
     const std::size_t lane = k * setup.joints;
@@ -278,7 +278,7 @@ void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, in
   }
 }
 
-bool hidden(const Lanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
+bool hidden(const FloatLanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
             std::size_t k, std::size_t j) {
   const std::size_t lane = k * setup.joints + j;
   const Vec2 at{image.at(kU, lane), image.at(kVpx, lane)};

@@ -27,7 +27,7 @@ struct FrameWork {
   const Frame* frame = nullptr;
   int camera = 0;
   double offset_s = 0.0;  // the first row's time after the state's
-  Lanes image{kImageRows};
+  FloatLanes image{kImageRows};
   Lanes view{kViewRows};
   std::vector<ImageBox> boxes;    // by track
   Lanes noise{2};                 // of each keypoint: variance, px^2, and its inverse; 0 missing
@@ -42,10 +42,10 @@ struct FrameWork {
 // Images of all tracks in a frame of `camera` whose first row is exposed `offset_s` after the
 // joints' time; each joint at its own row's time.
 void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, int camera,
-                 double offset_s, Lanes& image, std::vector<ImageBox>& boxes);
+                 double offset_s, FloatLanes& image, std::vector<ImageBox>& boxes);
 
 // Whether joint j of track k lies behind the body of another, nearer track.
-bool hidden(const Lanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
+bool hidden(const FloatLanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
             std::size_t k, std::size_t j);
 
 // A pair that fits worse than this is no pair.

@@ -99,15 +99,15 @@ struct ProjectArgs {
   long stride;
   long lanes;
   double offset_s;  // the first row's time after the state's
-  double* image;
+  float* image;
   long image_stride;
 };
 
 struct MisfitArgs {
-  const double* u;  // the track's image
-  const double* v;
-  const double* depth;
-  const double* variance;
+  const float* u;  // the track's image
+  const float* v;
+  const float* depth;
+  const float* variance;
   const double* zu;  // the detection, padded to whole blocks
   const double* zv;
   const double* noise;  // variance, px^2, 0 where missing
@@ -152,10 +152,10 @@ struct NoiseArgs {
 
 // A track's joints in one image.
 struct BoxArgs {
-  const double* u;
-  const double* v;
-  const double* depth;
-  const double* variance;
+  const float* u;
+  const float* v;
+  const float* depth;
+  const float* variance;
   long joints;
   double width;
   double height;
@@ -193,7 +193,7 @@ struct SupportArgs {
 
 // What one view missed of a track's solved joints, summed up; all pointers at the track's lanes.
 struct MissArgs {
-  const double* image;
+  const float* image;
   const double* view;
   long stride;
   const double* solution;
@@ -212,7 +212,7 @@ struct SolveArgs {
   long stride;
   long lanes;
   int frames;
-  const double* const* images;  // kImageRows each
+  const float* const* images;  // kImageRows each
   double* const* views;         // kViewRows each
   long image_stride;
   double* solution;
@@ -278,7 +278,7 @@ struct ConditionArgs {
   const double* solution;
   long solution_stride;
   int frames;
-  const double* const* images;
+  const float* const* images;
   double* const* views;
   long image_stride;
   int shares;         // whether to fill kShare

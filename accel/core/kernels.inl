@@ -12,6 +12,9 @@ typedef double vd __attribute__((vector_size(8 * TIPOFF_WIDTH)));
 typedef long long vm __attribute__((vector_size(8 * TIPOFF_WIDTH)));
 
 typedef float vf __attribute__((vector_size(4 * TIPOFF_WIDTH)));
+// Twice as many in single precision.
+typedef float vs __attribute__((vector_size(8 * TIPOFF_WIDTH)));
+typedef int vn __attribute__((vector_size(8 * TIPOFF_WIDTH)));
 
 #define TIPOFF_INLINE static inline __attribute__((always_inline))
 
@@ -22,6 +25,28 @@ TIPOFF_INLINE vd load(const double* p) {
 }
 TIPOFF_INLINE void store(double* p, vd x) {
   __builtin_memcpy(p, &x, sizeof x);
+}
+// W floats, widened.
+TIPOFF_INLINE vd load(const float* p) {
+  vf r;
+  __builtin_memcpy(&r, p, sizeof r);
+  return __builtin_convertvector(r, vd);
+}
+TIPOFF_INLINE void store(float* p, vs x) {
+  __builtin_memcpy(p, &x, sizeof x);
+}
+// 2 W doubles as floats.
+TIPOFF_INLINE vs narrow(vd a, vd b) {
+  const vf low = __builtin_convertvector(a, vf);
+  const vf high = __builtin_convertvector(b, vf);
+#if TIPOFF_WIDTH == 4
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3);
+#endif
+}
+TIPOFF_INLINE vs load_narrow(const double* p) {
+  return narrow(load(p), load(p + W));
 }
 TIPOFF_INLINE vd all(double x) {
   vd r;
@@ -58,7 +83,8 @@ struct S3 {
   vd xx, xy, xz, yy, yz, zz;
 };
 
-TIPOFF_INLINE V3 load3(const double* p, long stride) {
+template <class T>
+TIPOFF_INLINE V3 load3(const T* p, long stride) {
   return {load(p), load(p + stride), load(p + 2 * stride)};
 }
 TIPOFF_INLINE void store3(double* p, long stride, const V3& v) {
@@ -255,85 +281,98 @@ void pull(const PullArgs& a) {
 
 // A lens with every number that the image of a point takes in all lanes, so that a loop over many
 // points reads them as they are.
+template <class V>
 struct Wide {
-  vd R[9], t[3];
-  vd fx, fy, skew, cx, cy;
-  vd k1, k2, k3, k2x2, k3x3;
-  vd p1, p2, p1x2, p2x2, p1x6, p2x6;
-  vd max_r2;
+  V R[9], fx, fy, skew, cx, cy;
+  V k1, k2, k3, k2x2, k3x3;
+  V p1, p2, p1x2, p2x2, p1x6, p2x6;
+  V max_r2;
 };
-TIPOFF_INLINE Wide wide(const Lens& c) {
-  Wide out;
-  for (int i = 0; i < 9; ++i) out.R[i] = all(c.R[i]);
-  for (int i = 0; i < 3; ++i) out.t[i] = all(c.t[i]);
-  out.fx = all(c.fx);
-  out.fy = all(c.fy);
-  out.skew = all(c.skew);
-  out.cx = all(c.cx);
-  out.cy = all(c.cy);
-  out.k1 = all(c.k1);
-  out.k2 = all(c.k2);
-  out.k3 = all(c.k3);
-  out.k2x2 = all(2.0 * c.k2);
-  out.k3x3 = all(3.0 * c.k3);
-  out.p1 = all(c.p1);
-  out.p2 = all(c.p2);
-  out.p1x2 = all(2.0 * c.p1);
-  out.p2x2 = all(2.0 * c.p2);
-  out.p1x6 = all(6.0 * c.p1);
-  out.p2x6 = all(6.0 * c.p2);
-  out.max_r2 = all(c.max_r2);
+template <class V, class T>
+TIPOFF_INLINE V every(T x) {
+  return V{} + x;
+}
+template <class V, class T>
+TIPOFF_INLINE Wide<V> wide(const Lens& c) {
+  Wide<V> out;
+  for (int i = 0; i < 9; ++i) out.R[i] = every<V>(static_cast<T>(c.R[i]));
+  out.fx = every<V>(static_cast<T>(c.fx));
+  out.fy = every<V>(static_cast<T>(c.fy));
+  out.skew = every<V>(static_cast<T>(c.skew));
+  out.cx = every<V>(static_cast<T>(c.cx));
+  out.cy = every<V>(static_cast<T>(c.cy));
+  out.k1 = every<V>(static_cast<T>(c.k1));
+  out.k2 = every<V>(static_cast<T>(c.k2));
+  out.k3 = every<V>(static_cast<T>(c.k3));
+  out.k2x2 = every<V>(static_cast<T>(2.0 * c.k2));
+  out.k3x3 = every<V>(static_cast<T>(3.0 * c.k3));
+  out.p1 = every<V>(static_cast<T>(c.p1));
+  out.p2 = every<V>(static_cast<T>(c.p2));
+  out.p1x2 = every<V>(static_cast<T>(2.0 * c.p1));
+  out.p2x2 = every<V>(static_cast<T>(2.0 * c.p2));
+  out.p1x6 = every<V>(static_cast<T>(6.0 * c.p1));
+  out.p2x6 = every<V>(static_cast<T>(6.0 * c.p2));
+  out.max_r2 = every<V>(static_cast<T>(c.max_r2));
   return out;
 }
 
+template <class V>
 struct Distorted {
-  vd x, y, xx, xy, yy;
+  V x, y, xx, xy, yy;
 };
 
-TIPOFF_INLINE Distorted distort(const Wide& c, vd x, vd y, vd r2) {
-  const vd x2 = x * x;
-  const vd y2 = y * y;
-  const vd xy = x * y;
-  const vd radial = 1.0 + r2 * (c.k1 + r2 * (c.k2 + r2 * c.k3));
-  const vd slope = c.k1 + r2 * (c.k2x2 + r2 * c.k3x3);
-  Distorted out;
-  out.x = x * radial + c.p1x2 * xy + c.p2 * (r2 + 2.0 * x2);
-  out.y = y * radial + c.p1 * (r2 + 2.0 * y2) + c.p2x2 * xy;
-  out.xx = radial + 2.0 * x2 * slope + c.p1x2 * y + c.p2x6 * x;
-  out.xy = 2.0 * xy * slope + c.p1x2 * x + c.p2x2 * y;
-  out.yy = radial + 2.0 * y2 * slope + c.p1x6 * y + c.p2x2 * x;
+template <class V>
+TIPOFF_INLINE Distorted<V> distort(const Wide<V>& c, V x, V y, V r2) {
+  const V x2 = x * x;
+  const V y2 = y * y;
+  const V xy = x * y;
+  const V radial = 1.0F + r2 * (c.k1 + r2 * (c.k2 + r2 * c.k3));
+  const V slope = c.k1 + r2 * (c.k2x2 + r2 * c.k3x3);
+  Distorted<V> out;
+  out.x = x * radial + c.p1x2 * xy + c.p2 * (r2 + 2.0F * x2);
+  out.y = y * radial + c.p1 * (r2 + 2.0F * y2) + c.p2x2 * xy;
+  out.xx = radial + 2.0F * x2 * slope + c.p1x2 * y + c.p2x6 * x;
+  out.xy = 2.0F * xy * slope + c.p1x2 * x + c.p2x2 * y;
+  out.yy = radial + 2.0F * y2 * slope + c.p1x6 * y + c.p2x2 * x;
   return out;
 }
 
-struct Image {
-  vd u, v, depth;
-  V3 du, dv;
-  vm ok;
+template <class V>
+struct Triple {
+  V x, y, z;
 };
 
-TIPOFF_INLINE Image image_of(const Wide& c, const V3& p) {
-  const vd x = c.R[0] * p.x + c.R[1] * p.y + c.R[2] * p.z + c.t[0];
-  const vd y = c.R[3] * p.x + c.R[4] * p.y + c.R[5] * p.z + c.t[1];
-  const vd z = c.R[6] * p.x + c.R[7] * p.y + c.R[8] * p.z + c.t[2];
-  Image out;
-  const vm front = z > all(1e-6);
-  const vd inv = all(1.0) / (front ? z : all(1.0));
-  const vd nx = x * inv;
-  const vd ny = y * inv;
-  const vd r2 = nx * nx + ny * ny;
+template <class V, class M>
+struct Image {
+  V u, v, depth;
+  Triple<V> du, dv;
+  M ok;
+};
+
+// Of a point by its place along the camera's axes; derivatives by the world's.
+template <class M, class V>
+TIPOFF_INLINE Image<V, M> image_of(const Wide<V>& c, V x, V y, V z) {
+  const V zero{};
+  const V one = zero + 1.0F;
+  Image<V, M> out;
+  const M front = z > zero + 1e-6F;
+  const V inv = one / (front ? z : one);
+  const V nx = x * inv;
+  const V ny = y * inv;
+  const V r2 = nx * nx + ny * ny;
   out.ok = front & (r2 < c.max_r2);
-  const vd sx = out.ok ? nx : all(0.0);
-  const vd sy = out.ok ? ny : all(0.0);
-  const Distorted d = distort(c, sx, sy, out.ok ? r2 : all(0.0));
+  const V sx = out.ok ? nx : zero;
+  const V sy = out.ok ? ny : zero;
+  const Distorted<V> d = distort(c, sx, sy, out.ok ? r2 : zero);
   out.u = c.fx * d.x + c.skew * d.y + c.cx;
   out.v = c.fy * d.y + c.cy;
-  out.depth = out.ok ? z : all(-1.0);
-  const vd ux = (c.fx * d.xx + c.skew * d.xy) * inv;
-  const vd uy = (c.fx * d.xy + c.skew * d.yy) * inv;
-  const vd vx = (c.fy * d.xy) * inv;
-  const vd vy = (c.fy * d.yy) * inv;
-  const vd uz = -(ux * sx + uy * sy);
-  const vd vz = -(vx * sx + vy * sy);
+  out.depth = out.ok ? z : -one;
+  const V ux = (c.fx * d.xx + c.skew * d.xy) * inv;
+  const V uy = (c.fx * d.xy + c.skew * d.yy) * inv;
+  const V vx = (c.fy * d.xy) * inv;
+  const V vy = (c.fy * d.yy) * inv;
+  const V uz = -(ux * sx + uy * sy);
+  const V vz = -(vx * sx + vy * sy);
   out.du = {c.R[0] * ux + c.R[3] * uy + c.R[6] * uz, c.R[1] * ux + c.R[4] * uy + c.R[7] * uz,
             c.R[2] * ux + c.R[5] * uy + c.R[8] * uz};
   out.dv = {c.R[0] * vx + c.R[3] * vy + c.R[6] * vz, c.R[1] * vx + c.R[4] * vy + c.R[7] * vz,
@@ -341,34 +380,72 @@ TIPOFF_INLINE Image image_of(const Wide& c, const V3& p) {
   return out;
 }
 
-// Time after the first row at which the row through v was exposed, s.
-TIPOFF_INLINE vd row_time(const Lens& c, vd v) {
-  const vd row = most(all(0.0), least(all(1.0), v * (1.0 / c.height)));
-  return row * c.readout_s;
+TIPOFF_INLINE Image<vd, vm> image_of(const Lens& c, const V3& p) {
+  return image_of<vm>(wide<vd, double>(c),
+                      c.R[0] * p.x + c.R[1] * p.y + c.R[2] * p.z + c.t[0],
+                      c.R[3] * p.x + c.R[4] * p.y + c.R[5] * p.z + c.t[1],
+                      c.R[6] * p.x + c.R[7] * p.y + c.R[8] * p.z + c.t[2]);
 }
 
+// Time after the first row at which the row through v was exposed, s.
+TIPOFF_INLINE vs row_time(const Lens& c, vs v) {
+  const vs zero{};
+  const vs row = v * static_cast<float>(1.0 / c.height);
+  const vs low = row > zero ? row : zero;
+  return (low < zero + 1.0F ? low : zero + 1.0F) * static_cast<float>(c.readout_s);
+}
+
+// Where joints are seen from the camera's centre after `dt`: near enough for floats wherever the
+// world's origin lies.
+TIPOFF_INLINE Triple<vs> from_centre(const ProjectArgs& a, long i, vs dt) {
+  vs out[3];
+  for (int r = 0; r < 3; ++r) {
+    const double* p = a.state + (kP + r) * a.stride + i;
+    out[r] = narrow(load(p) - a.lens->center[r], load(p + W) - a.lens->center[r]) +
+             dt * load_narrow(a.state + (kV + r) * a.stride + i);
+  }
+  return {out[0], out[1], out[2]};
+}
+
+TIPOFF_INLINE Image<vs, vn> image_from_centre(const Wide<vs>& c, const Triple<vs>& d) {
+  return image_of<vn>(c, c.R[0] * d.x + c.R[1] * d.y + c.R[2] * d.z,
+                      c.R[3] * d.x + c.R[4] * d.y + c.R[5] * d.z,
+                      c.R[6] * d.x + c.R[7] * d.y + c.R[8] * d.z);
+}
+
+// g^T P g.
+TIPOFF_INLINE vs through(const vs p[6], const Triple<vs>& g) {
+  return g.x * (p[0] * g.x + p[1] * g.y + p[2] * g.z) + g.y * (p[1] * g.x + p[3] * g.y + p[4] * g.z) +
+         g.z * (p[2] * g.x + p[4] * g.y + p[5] * g.z);
+}
+
+// In single precision: 24 bits of a pixel's coordinate are thousands of times what any detector
+// knows of it.
 void project(const ProjectArgs& a) {
   const Lens& c = *a.lens;
-  const Wide lens = wide(c);
+  const Wide<vs> lens = wide<vs, float>(c);
   const bool rolling = c.readout_s > 0.0;
   const long s = a.image_stride;
-  for (long i = 0; i < a.lanes; i += W) {
-    const V3 p = load3(a.state + kP * a.stride + i, a.stride);
-    const V3 v = load3(a.state + kV * a.stride + i, a.stride);
-    vd dt = all(a.offset_s);
-    Image m = image_of(lens, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
+  for (long i = 0; i < a.lanes; i += 2 * W) {
+    vs dt = vs{} + static_cast<float>(a.offset_s);
+    Image<vs, vn> m = image_from_centre(lens, from_centre(a, i, dt));
     if (rolling) {
-      dt = a.offset_s + row_time(c, m.v);
-      m = image_of(lens, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
+      dt = static_cast<float>(a.offset_s) + row_time(c, m.v);
+      m = image_from_centre(lens, from_centre(a, i, dt));
     }
-    const S3 pp = load6(a.state + kPP * a.stride + i, a.stride);
-    const vd variance = 0.5 * (dot(m.du, times(pp, m.du)) + dot(m.dv, times(pp, m.dv)));
-    double* out = a.image + i;
+    vs pp[6];
+    for (int r = 0; r < 6; ++r) pp[r] = load_narrow(a.state + (kPP + r) * a.stride + i);
+    const vs variance = 0.5F * (through(pp, m.du) + through(pp, m.dv));
+    float* out = a.image + i;
     store(out + kU * s, m.u);
     store(out + kVpx * s, m.v);
     store(out + kDepth * s, m.depth);
-    store3(out + kDu * s, s, m.du);
-    store3(out + kDv * s, s, m.dv);
+    store(out + kDu * s, m.du.x);
+    store(out + (kDu + 1) * s, m.du.y);
+    store(out + (kDu + 2) * s, m.du.z);
+    store(out + kDv * s, m.dv.x);
+    store(out + (kDv + 1) * s, m.dv.y);
+    store(out + (kDv + 2) * s, m.dv.z);
     store(out + kImageVar * s, variance);
   }
 }
@@ -377,7 +454,7 @@ void project(const ProjectArgs& a) {
 // bits do not depend on its neighbours.
 void rays(const RayArgs& a) {
   const Lens& c = *a.lens;
-  const Wide lens = wide(c);
+  const Wide<vd> lens = wide<vd, double>(c);
   for (long i = 0; i < a.lanes; i += W) {
     const vm given = load(a.given + i) > all(0.0);
     const vd ty = (load(a.v + i) - c.cy) * (1.0 / c.fy);
@@ -394,7 +471,7 @@ void rays(const RayArgs& a) {
     vm done = !given;
     vm good = done & ~done;
     for (int step = 0; step < 16; ++step) {
-      const Distorted d = distort(lens, x, y, x * x + y * y);
+      const Distorted<vd> d = distort(lens, x, y, x * x + y * y);
       const vd ex = tx - d.x;
       const vd ey = ty - d.y;
       const vm close = (ex < all(1e-10)) & (ex > all(-1e-10)) & (ey < all(1e-10)) & (ey > all(-1e-10));
@@ -477,12 +554,6 @@ TIPOFF_INLINE vm lanes_before(long i, long end) {
   return at < (at - at) + (end - i);
 }
 
-TIPOFF_INLINE vd load_floats(const float* p) {
-  vf r;
-  __builtin_memcpy(&r, p, sizeof r);
-  return __builtin_convertvector(r, vd);
-}
-
 // Every third of 3 W numbers, from the given one on.
 template <int kFrom>
 TIPOFF_INLINE vd third(vd a, vd b, vd c) {
@@ -511,9 +582,9 @@ struct Sieving {
   vd present, x0, y0, x1, y1;
 };
 TIPOFF_INLINE void sift(const SieveArgs& a, const float* row, long i, long covered, Sieving& s) {
-  const vd first = load_floats(row);
-  const vd second = load_floats(row + W);
-  const vd last = load_floats(row + 2 * W);
+  const vd first = load(row);
+  const vd second = load(row + W);
+  const vd last = load(row + 2 * W);
   const vd u = third<0>(first, second, last);
   const vd v = third<1>(first, second, last);
   const vd c = third<2>(first, second, last);
@@ -764,7 +835,7 @@ struct Normal {
   V3 b;
 };
 
-TIPOFF_INLINE void add_outer(S3& a, const V3& j, vd w) {
+TIPOFF_INLINE void add_outer(S3& a, const Triple<vd>& j, vd w) {
   const vd x = w * j.x;
   const vd y = w * j.y;
   a.xx = a.xx + x * j.x;
@@ -806,7 +877,7 @@ void solve(const SolveArgs& a) {
   for (long i = 0; i < a.lanes; i += W) {
     vd count = all(0.0);
     for (int f = 0; f < a.frames; ++f) {
-      const double* m = a.images[f] + i;
+      const float* m = a.images[f] + i;
       const double* z = a.views[f] + i;
       Term& t = terms[f];
       t.inv = load(m + kDepth * s) > all(0.0) ? load(z + kInv * s) : all(0.0);
@@ -897,7 +968,7 @@ void miss(const MissArgs& a, Missed& out) {
       const long i = b + p * W;
       if (i >= a.joints) break;
       const vm own = lanes_before(i, a.joints);
-      const double* m = a.image + i;
+      const float* m = a.image + i;
       const double* z = a.view + i;
       const V3 move = load3(a.solution + kMove * o + i, o);
       const vd inv = load(z + kInv * s);
@@ -1048,7 +1119,7 @@ void condition(const ConditionArgs& a) {
     store(a.gained[1] + i, apply ? lost : all(0.0));
     if (a.shares == 0) continue;
     for (int f = 0; f < a.frames; ++f) {
-      const double* m = a.images[f] + i;
+      const float* m = a.images[f] + i;
       double* z = a.views[f] + i;
       const V3 du = load3(m + kDu * s, s);
       const V3 dv = load3(m + kDv * s, s);
@@ -1089,8 +1160,8 @@ void full(const FullArgs& a) {
         const vd inv = load(z + kInv * a.stride);
         const vm given = inv > all(0.0);
         const vd dt = load(a.times[f] + i);
-        const Image m = image_of(
-            wide(*a.lenses[f]),
+        const Image<vd, vm> m = image_of(
+            *a.lenses[f],
             {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
         const vd eu = load(z + kZu * a.stride) - m.u;
         const vd ev = load(z + kZv * a.stride) - m.v;
@@ -1174,8 +1245,8 @@ void cost(const CostArgs& a) {
       const double* z = a.views[f] + i;
       const vd inv = load(z + kInv * a.stride);
       const vd dt = load(a.times[f] + i);
-      const Image m = image_of(
-          wide(*a.lenses[f]),
+      const Image<vd, vm> m = image_of(
+          *a.lenses[f],
           {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
       const vd eu = load(z + kZu * a.stride) - m.u;
       const vd ev = load(z + kZv * a.stride) - m.v;

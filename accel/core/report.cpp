@@ -139,7 +139,7 @@ void report_tracks(const TracksAt& at, const Setup& setup, Snapshot& out) {
 Prediction predict_tracks(const TracksAt& at, const Setup& setup, int camera) {
   Prediction out;
   out.joints = static_cast<int>(setup.joints);
-  Lanes image(kImageRows);
+  FloatLanes image(kImageRows);
   std::vector<ImageBox> boxes;
   if (at.tracks->empty()) return out;
   take_images(*at.joints, at.tracks->size(), setup, camera, 0.0, image, boxes);

@@ -394,7 +394,7 @@ class Update {
   UpdateScratch& scratch_;
   std::size_t lanes_;
   bool teaching_ = true;
-  std::array<const double*, kMaxCameras> images_{};
+  std::array<const float*, kMaxCameras> images_{};
   std::array<double*, kMaxCameras> views_{};
 };
 
