@@ -87,7 +87,7 @@ class Matcher {
       if (scratch_.near[n] == 0) continue;
       const Detection& d = frame_.detections[n];
       const double least = std::max(std::min(size, d.size_px), 1.0);
-      const double* keypoints = frame_.keypoints.data() + frame_.lane(n);
+      const float* keypoints = frame_.keypoints.data() + frame_.lane(n);
       const auto stride = frame_.keypoints.stride();
       Misfit fit{};
       double cost = cost_of(k, keypoints, stride, work_.noise.row(0) + frame_.lane(n), least, fit);
@@ -114,7 +114,7 @@ class Matcher {
 
   // How badly a detection fits, 0 (perfect) to 1: a bounded cost a joint, so that a few wrong ones
   // cannot outvote the rest; joints of which the track itself is unsure count less.
-  double cost_of(std::size_t k, const double* keypoints, std::size_t stride, const double* noise,
+  double cost_of(std::size_t k, const float* keypoints, std::size_t stride, const float* noise,
                  double size, Misfit& fit) const {
     MisfitArgs args{};
     const std::size_t lane = k * setup_.joints;

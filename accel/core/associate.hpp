@@ -28,9 +28,9 @@ struct FrameWork {
   int camera = 0;
   double offset_s = 0.0;  // the first row's time after the state's
   FloatLanes image{kImageRows};
-  Lanes view{kViewRows};
+  FloatLanes view{kViewRows};
   std::vector<ImageBox> boxes;    // by track
-  Lanes noise{2};                 // of each keypoint: variance, px^2, and its inverse; 0 missing
+  FloatLanes noise{2};                 // of each keypoint: variance, px^2, and its inverse; 0 missing
   std::vector<int> track_of;      // by detection, -1 none
   std::vector<int> detection_of;  // by track, -1 none
   std::vector<char> flipped;      // by detection: left and right are swapped
@@ -67,7 +67,7 @@ struct MatchScratch {
   std::vector<int> columns;
   std::vector<double> table;
   std::vector<int> column_of;
-  Lanes mirrored{3};
+  FloatLanes mirrored{3};
 };
 
 // Assigns the detections of a frame whose images are taken: confirmed tracks seen lately first,

@@ -79,9 +79,13 @@ class Proposer {
       const std::size_t lane = leftover.frame->lane(leftover.detection);
       RayArgs args{};
       args.lens = &setup_.lenses[static_cast<std::size_t>(candidate.camera)];
-      args.u = leftover.frame->keypoints.row(0) + lane;
-      args.v = leftover.frame->keypoints.row(1) + lane;
-      args.given = leftover.frame->keypoints.row(2) + lane;
+      std::array<std::array<double, kMaxJoints>, 3> keypoints;
+      for (std::size_t r = 0; r < keypoints.size(); ++r) {
+        std::copy_n(leftover.frame->keypoints.row(r) + lane, block_, keypoints[r].begin());
+      }
+      args.u = keypoints[0].data();
+      args.v = keypoints[1].data();
+      args.given = keypoints[2].data();
       for (std::size_t r = 0; r < 3; ++r) args.ray[r] = s_.rays.row(r) + i * block_;
       args.valid = s_.rays.row(3) + i * block_;
       args.lanes = static_cast<long>(block_);

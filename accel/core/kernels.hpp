@@ -108,9 +108,9 @@ struct MisfitArgs {
   const float* v;
   const float* depth;
   const float* variance;
-  const double* zu;  // the detection, padded to whole blocks
-  const double* zv;
-  const double* noise;  // variance, px^2, 0 where missing
+  const float* zu;  // the detection, padded to whole blocks
+  const float* zv;
+  const float* noise;  // variance, px^2, 0 where missing
   long joints;
   double floor;  // px^2 added to every variance
   double vague;  // px^2 of the image at which a joint counts half
@@ -128,11 +128,11 @@ struct Misfit {
 struct SieveArgs {
   const float* keypoints;
   long joints;
-  double most_u;  // coordinates beyond these are no measurements
-  double most_v;
-  double* u;  // padded to whole blocks; all three 0 where there is no measurement
-  double* v;
-  double* confidence;
+  float most_u;  // coordinates beyond these are no measurements
+  float most_v;
+  float* u;  // padded to whole blocks; all three 0 where there is no measurement
+  float* v;
+  float* confidence;
 };
 
 struct Sieved {
@@ -142,12 +142,12 @@ struct Sieved {
 
 // The noise of keypoints by their confidence, in four bands of equal width.
 struct NoiseArgs {
-  const double* confidence;
+  const float* confidence;
   long lanes;
-  double band[4];     // variance, px^2
-  double inverse[4];  // 1 / variance
-  double* variance;   // 0 where there is no keypoint
-  double* information;
+  float band[4];     // variance, px^2
+  float inverse[4];  // 1 / variance
+  float* variance;   // 0 where there is no keypoint
+  float* information;
 };
 
 // A track's joints in one image.
@@ -180,7 +180,7 @@ struct ReachArgs {
 // Which cameras support which joint after the solve.
 struct SupportArgs {
   int frames;
-  double* const* views;
+  float* const* views;
   long image_stride;
   const long long* bits;  // by frame: its camera's
   const double* solution;
@@ -194,7 +194,7 @@ struct SupportArgs {
 // What one view missed of a track's solved joints, summed up; all pointers at the track's lanes.
 struct MissArgs {
   const float* image;
-  const double* view;
+  const float* view;
   long stride;
   const double* solution;
   long solution_stride;
@@ -213,7 +213,7 @@ struct SolveArgs {
   long lanes;
   int frames;
   const float* const* images;  // kImageRows each
-  double* const* views;         // kViewRows each
+  float* const* views;          // kViewRows each
   long image_stride;
   double* solution;
   long solution_stride;
@@ -255,7 +255,7 @@ struct LivelyArgs {
 
 // What one frame teaches of its camera's noise.
 struct LessonArgs {
-  const double* view;
+  const float* view;
   long view_stride;
   const double* solution;
   long solution_stride;
@@ -279,7 +279,7 @@ struct ConditionArgs {
   long solution_stride;
   int frames;
   const float* const* images;
-  double* const* views;
+  float* const* views;
   long image_stride;
   int shares;         // whether to fill kShare
   double* gained[2];  // |move|^2 and the trace of what the covariance lost, a lane each

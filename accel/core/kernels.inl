@@ -35,6 +35,25 @@ TIPOFF_INLINE vd load(const float* p) {
 TIPOFF_INLINE void store(float* p, vs x) {
   __builtin_memcpy(p, &x, sizeof x);
 }
+TIPOFF_INLINE vs load_single(const float* p) {
+  vs r;
+  __builtin_memcpy(&r, p, sizeof r);
+  return r;
+}
+TIPOFF_INLINE void store_narrow(float* p, vd x) {
+  const vf r = __builtin_convertvector(x, vf);
+  __builtin_memcpy(p, &r, sizeof r);
+}
+// The first or the second half of 2 W floats.
+TIPOFF_INLINE vd widen(vs x, int half) {
+#if TIPOFF_WIDTH == 4
+  const vf r = half == 0 ? __builtin_shufflevector(x, x, 0, 1, 2, 3)
+                         : __builtin_shufflevector(x, x, 4, 5, 6, 7);
+#else
+  const vf r = half == 0 ? __builtin_shufflevector(x, x, 0, 1) : __builtin_shufflevector(x, x, 2, 3);
+#endif
+  return __builtin_convertvector(r, vd);
+}
 // 2 W doubles as floats.
 TIPOFF_INLINE vs narrow(vd a, vd b) {
   const vf low = __builtin_convertvector(a, vf);
@@ -76,12 +95,18 @@ TIPOFF_INLINE bool any(vm m) {
 #endif
 }
 
-struct V3 {
-  vd x, y, z;
+template <class V>
+struct Triple {
+  V x, y, z;
 };
-struct S3 {
-  vd xx, xy, xz, yy, yz, zz;
+using V3 = Triple<vd>;
+using F3 = Triple<vs>;
+template <class V>
+struct Symmetric {
+  V xx, xy, xz, yy, yz, zz;
 };
+using S3 = Symmetric<vd>;
+using F6 = Symmetric<vs>;
 
 template <class T>
 TIPOFF_INLINE V3 load3(const T* p, long stride) {
@@ -91,6 +116,12 @@ TIPOFF_INLINE void store3(double* p, long stride, const V3& v) {
   store(p, v.x);
   store(p + stride, v.y);
   store(p + 2 * stride, v.z);
+}
+TIPOFF_INLINE F3 load3_single(const float* p, long stride) {
+  return {load_single(p), load_single(p + stride), load_single(p + 2 * stride)};
+}
+TIPOFF_INLINE F3 load3_narrow(const double* p, long stride) {
+  return {load_narrow(p), load_narrow(p + stride), load_narrow(p + 2 * stride)};
 }
 TIPOFF_INLINE V3 gather3(const double* const p[3], long i) {
   return {load(p[0] + i), load(p[1] + i), load(p[2] + i)};
@@ -111,10 +142,12 @@ TIPOFF_INLINE void store6(double* p, long stride, const S3& s) {
   store(p + 4 * stride, s.yz);
   store(p + 5 * stride, s.zz);
 }
-TIPOFF_INLINE vd dot(const V3& a, const V3& b) {
+template <class V>
+TIPOFF_INLINE V dot(const Triple<V>& a, const Triple<V>& b) {
   return a.x * b.x + a.y * b.y + a.z * b.z;
 }
-TIPOFF_INLINE V3 times(const S3& s, const V3& v) {
+template <class V>
+TIPOFF_INLINE Triple<V> times(const Symmetric<V>& s, const Triple<V>& v) {
   return {s.xx * v.x + s.xy * v.y + s.xz * v.z, s.xy * v.x + s.yy * v.y + s.yz * v.z,
           s.xz * v.x + s.yz * v.y + s.zz * v.z};
 }
@@ -337,11 +370,6 @@ TIPOFF_INLINE Distorted<V> distort(const Wide<V>& c, V x, V y, V r2) {
   return out;
 }
 
-template <class V>
-struct Triple {
-  V x, y, z;
-};
-
 template <class V, class M>
 struct Image {
   V u, v, depth;
@@ -520,6 +548,47 @@ TIPOFF_INLINE double total_of(const vd* parts) {
 #endif
 }
 
+// Eight floats are kSingles registers.
+constexpr int kSingles = 4 / W;
+TIPOFF_INLINE float total_of(const vs* parts) {
+#if TIPOFF_WIDTH == 4
+  const vs x = parts[0];
+  return ((x[0] + x[4]) + (x[1] + x[5])) + ((x[2] + x[6]) + (x[3] + x[7]));
+#else
+  const vs x = parts[0] + parts[1];
+  return (x[0] + x[1]) + (x[2] + x[3]);
+#endif
+}
+TIPOFF_INLINE vs least(vs a, vs b) {
+  return a < b ? a : b;
+}
+TIPOFF_INLINE vs most(vs a, vs b) {
+  return a > b ? a : b;
+}
+TIPOFF_INLINE float least_of(vs lowest) {
+  float out = lowest[0];
+  for (int i = 1; i < 2 * W; ++i) out = lowest[i] < out ? lowest[i] : out;
+  return out;
+}
+TIPOFF_INLINE float most_of(vs highest) {
+  float out = highest[0];
+  for (int i = 1; i < 2 * W; ++i) out = highest[i] > out ? highest[i] : out;
+  return out;
+}
+TIPOFF_INLINE int total_of(vn lanes) {
+  int out = lanes[0];
+  for (int i = 1; i < 2 * W; ++i) out += lanes[i];
+  return out;
+}
+TIPOFF_INLINE vs each(float x) {
+  return vs{} + x;
+}
+TIPOFF_INLINE vn singles_before(long i, long end) {
+  vn at;
+  for (int w = 0; w < 2 * W; ++w) at[w] = w;
+  return at < (at - at) + static_cast<int>(end - i);
+}
+
 TIPOFF_INLINE long long total_of(vm lanes) {
   long long out = lanes[0];
   for (int i = 1; i < W; ++i) out += lanes[i];
@@ -554,75 +623,75 @@ TIPOFF_INLINE vm lanes_before(long i, long end) {
   return at < (at - at) + (end - i);
 }
 
-// Every third of 3 W numbers, from the given one on.
+// Every third of 6 W numbers, from the given one on.
 template <int kFrom>
-TIPOFF_INLINE vd third(vd a, vd b, vd c) {
+TIPOFF_INLINE vs third(vs a, vs b, vs c) {
 #ifdef __clang__  // shuffles by constants only
-  vd out;
-  for (int i = 0; i < W; ++i) {
+  vs out;
+  for (int i = 0; i < 2 * W; ++i) {
     const int at = 3 * i + kFrom;
-    out[i] = at < W ? a[at] : at < 2 * W ? b[at - W] : c[at - 2 * W];
+    out[i] = at < 2 * W ? a[at] : at < 4 * W ? b[at - 2 * W] : c[at - 4 * W];
   }
   return out;
 #else
-  vm first;
-  vm second;
-  for (int i = 0; i < W; ++i) {
+  vn first;
+  vn second;
+  for (int i = 0; i < 2 * W; ++i) {
     const int at = 3 * i + kFrom;
-    first[i] = at < 2 * W ? at : 0;
-    second[i] = at < 2 * W ? i : at - W;
+    first[i] = at < 4 * W ? at : 0;
+    second[i] = at < 4 * W ? i : at - 2 * W;
   }
   return __builtin_shuffle(__builtin_shuffle(a, b, first), c, second);
 #endif
 }
 
-// What the vector of joints at `row` holds, stored and taken into the sums; lanes that are not new
+// What a register of joints at `row` holds, stored and taken into the sums; lanes that are not new
 // were there before.
 struct Sieving {
-  vd present, x0, y0, x1, y1;
+  vn present;
+  vs x0, y0, x1, y1;
 };
 TIPOFF_INLINE void sift(const SieveArgs& a, const float* row, long i, long covered, Sieving& s) {
-  const vd first = load(row);
-  const vd second = load(row + W);
-  const vd last = load(row + 2 * W);
-  const vd u = third<0>(first, second, last);
-  const vd v = third<1>(first, second, last);
-  const vd c = third<2>(first, second, last);
+  const vs first = load_single(row);
+  const vs second = load_single(row + 2 * W);
+  const vs last = load_single(row + 4 * W);
+  const vs u = third<0>(first, second, last);
+  const vs v = third<1>(first, second, last);
+  const vs c = third<2>(first, second, last);
+  const vs zero{};
   // Comparisons with NaN are false, infinities lie outside.
-  const vm ok = (c > all(0.0)) & (c < all(1e38)) & (u <= all(a.most_u)) & (u >= all(-a.most_u)) &
-                (v <= all(a.most_v)) & (v >= all(-a.most_v));
-  store(a.u + i, ok ? u : all(0.0));
-  store(a.v + i, ok ? v : all(0.0));
-  store(a.confidence + i, ok ? least(c, all(1.0)) : all(0.0));
-  const vm counted = ok & ~lanes_before(i, covered);
-  s.present = s.present + (counted ? all(1.0) : all(0.0));
-  s.x0 = least(s.x0, ok ? u : all(1e30));
-  s.y0 = least(s.y0, ok ? v : all(1e30));
-  s.x1 = most(s.x1, ok ? u : all(-1e30));
-  s.y1 = most(s.y1, ok ? v : all(-1e30));
+  const vn ok = (c > zero) & (c < each(1e38F)) & (u <= each(a.most_u)) & (u >= each(-a.most_u)) &
+                (v <= each(a.most_v)) & (v >= each(-a.most_v));
+  store(a.u + i, ok ? u : zero);
+  store(a.v + i, ok ? v : zero);
+  store(a.confidence + i, ok ? least(c, each(1.0F)) : zero);
+  s.present = s.present - (ok & ~singles_before(i, covered));
+  s.x0 = least(s.x0, ok ? u : each(1e30F));
+  s.y0 = least(s.y0, ok ? v : each(1e30F));
+  s.x1 = most(s.x1, ok ? u : each(-1e30F));
+  s.y1 = most(s.y1, ok ? v : each(-1e30F));
 }
 
 void sieve(const SieveArgs& a, Sieved& out) {
-  Sieving s{all(0.0), all(1e30), all(1e30), all(-1e30), all(-1e30)};
+  constexpr long kStep = 2 * W;
+  Sieving s{vn{}, each(1e30F), each(1e30F), each(-1e30F), each(-1e30F)};
   const long padded = (a.joints + 7) / 8 * 8;
-  for (long i = a.joints / W * W; i < padded; i += W) {
-    store(a.u + i, all(0.0));
-    store(a.v + i, all(0.0));
-    store(a.confidence + i, all(0.0));
+  for (long i = a.joints / kStep * kStep; i < padded; i += kStep) {
+    store(a.u + i, vs{});
+    store(a.v + i, vs{});
+    store(a.confidence + i, vs{});
   }
   long i = 0;
-  for (; i + W <= a.joints; i += W) sift(a, a.keypoints + 3 * i, i, i, s);
+  for (; i + kStep <= a.joints; i += kStep) sift(a, a.keypoints + 3 * i, i, i, s);
   if (i < a.joints && i > 0) {
-    // Nothing beyond the last joint is the caller's: the last vector overlaps the one before.
-    sift(a, a.keypoints + 3 * (a.joints - W), a.joints - W, i, s);
+    // Nothing beyond the last joint is the caller's: the last register overlaps the one before.
+    sift(a, a.keypoints + 3 * (a.joints - kStep), a.joints - kStep, i, s);
   } else if (i < a.joints) {
-    float row[3 * W] = {};
+    float row[3 * kStep] = {};
     for (long n = 0; n < 3 * a.joints; ++n) row[n] = a.keypoints[n];
     sift(a, row, 0, 0, s);
   }
-  double present = s.present[0];
-  for (int w = 1; w < W; ++w) present += s.present[w];
-  out.present = present;
+  out.present = total_of(s.present);
   out.x0 = least_of(s.x0);
   out.y0 = least_of(s.y0);
   out.x1 = most_of(s.x1);
@@ -630,56 +699,58 @@ void sieve(const SieveArgs& a, Sieved& out) {
 }
 
 void noise(const NoiseArgs& a) {
-  for (long i = 0; i < a.lanes; i += W) {
-    const vd c = load(a.confidence + i);
-    const vm given = c > all(0.0);
-    const vm low = c < all(0.25);
-    const vm half = c < all(0.5);
-    const vm high = c < all(0.75);
-    const vd variance = low    ? all(a.band[0])
-                        : half ? all(a.band[1])
-                        : high ? all(a.band[2])
-                               : all(a.band[3]);
-    const vd inverse = low    ? all(a.inverse[0])
-                       : half ? all(a.inverse[1])
-                       : high ? all(a.inverse[2])
-                              : all(a.inverse[3]);
-    store(a.variance + i, given ? variance : all(0.0));
-    store(a.information + i, given ? inverse : all(0.0));
+  const vs zero{};
+  for (long i = 0; i < a.lanes; i += 2 * W) {
+    const vs c = load_single(a.confidence + i);
+    const vn given = c > zero;
+    const vn low = c < each(0.25F);
+    const vn half = c < each(0.5F);
+    const vn high = c < each(0.75F);
+    const vs variance = low    ? each(a.band[0])
+                        : half ? each(a.band[1])
+                        : high ? each(a.band[2])
+                               : each(a.band[3]);
+    const vs inverse = low    ? each(a.inverse[0])
+                       : half ? each(a.inverse[1])
+                       : high ? each(a.inverse[2])
+                              : each(a.inverse[3]);
+    store(a.variance + i, given ? variance : zero);
+    store(a.information + i, given ? inverse : zero);
   }
 }
 
 void box(const BoxArgs& a, Boxed& out) {
-  vd depth[kParts], variance[kParts];
-  for (int p = 0; p < kParts; ++p) depth[p] = variance[p] = all(0.0);
-  vm valid{};
-  vm inside{};
-  vd x0 = all(1e30);
-  vd y0 = all(1e30);
-  vd x1 = all(-1e30);
-  vd y1 = all(-1e30);
+  const vs zero{};
+  vs depth[kSingles], variance[kSingles];
+  for (int p = 0; p < kSingles; ++p) depth[p] = variance[p] = zero;
+  vn valid{};
+  vn inside{};
+  vs x0 = each(1e30F);
+  vs y0 = each(1e30F);
+  vs x1 = each(-1e30F);
+  vs y1 = each(-1e30F);
+  const vs width = each(static_cast<float>(a.width));
+  const vs height = each(static_cast<float>(a.height));
   for (long b = 0; b < a.joints; b += 8) {
-    for (int p = 0; p < kParts; ++p) {
-      const long i = b + p * W;
+    for (int p = 0; p < kSingles; ++p) {
+      const long i = b + p * 2 * W;
       if (i >= a.joints) break;
-      const vm own = lanes_before(i, a.joints);
-      const vd d = load(a.depth + i);
-      const vd u = load(a.u + i);
-      const vd v = load(a.v + i);
-      const vm ok = own & (d > all(0.0));
-      const vm in = ok & (u >= all(0.0)) & (u < all(a.width)) & (v >= all(0.0)) & (v < all(a.height));
+      const vs d = load_single(a.depth + i);
+      const vs u = load_single(a.u + i);
+      const vs v = load_single(a.v + i);
+      const vn ok = singles_before(i, a.joints) & (d > zero);
       valid = valid - ok;
-      inside = inside - in;
-      depth[p] = depth[p] + (ok ? d : all(0.0));
-      variance[p] = variance[p] + (ok ? load(a.variance + i) : all(0.0));
-      x0 = least(x0, ok ? u : all(1e30));
-      y0 = least(y0, ok ? v : all(1e30));
-      x1 = most(x1, ok ? u : all(-1e30));
-      y1 = most(y1, ok ? v : all(-1e30));
+      inside = inside - (ok & (u >= zero) & (u < width) & (v >= zero) & (v < height));
+      depth[p] = depth[p] + (ok ? d : zero);
+      variance[p] = variance[p] + (ok ? load_single(a.variance + i) : zero);
+      x0 = least(x0, ok ? u : each(1e30F));
+      y0 = least(y0, ok ? v : each(1e30F));
+      x1 = most(x1, ok ? u : each(-1e30F));
+      y1 = most(y1, ok ? v : each(-1e30F));
     }
   }
-  out.valid = static_cast<double>(total_of(valid));
-  out.inside = static_cast<double>(total_of(inside));
+  out.valid = total_of(valid);
+  out.inside = total_of(inside);
   out.depth = total_of(depth);
   out.variance = total_of(variance);
   out.x0 = least_of(x0);
@@ -709,7 +780,7 @@ void support(const SupportArgs& a) {
     vd sure = all(0.0);
     vd count = all(0.0);
     for (int f = 0; f < a.frames; ++f) {
-      const double* z = a.views[f] + i;
+      const float* z = a.views[f] + i;
       const vm hit = usable & (load(z + kInv * s) > all(0.0)) & (load(z + kR2 * s) <= all(2.0 * kCore));
       bits = bits | (hit & a.bits[f]);
       sure = sure + (hit ? load(z + kSure * s) : all(0.0));
@@ -724,26 +795,30 @@ void support(const SupportArgs& a) {
 }
 
 void misfit(const MisfitArgs& a, Misfit& out) {
-  vd sum[kParts], total[kParts], common[kParts], mu[kParts], mv[kParts];
-  for (int p = 0; p < kParts; ++p) sum[p] = total[p] = common[p] = mu[p] = mv[p] = all(0.0);
+  const vs zero{};
+  const vs vague = each(static_cast<float>(a.vague));
+  const vs least_noise = each(static_cast<float>(a.floor));
+  vs sum[kSingles], total[kSingles], mu[kSingles], mv[kSingles];
+  vn common{};
+  for (int p = 0; p < kSingles; ++p) sum[p] = total[p] = mu[p] = mv[p] = zero;
   for (long b = 0; b < a.joints; b += 8) {
-    for (int p = 0; p < kParts; ++p) {
-      const long i = b + p * W;
+    for (int p = 0; p < kSingles; ++p) {
+      const long i = b + p * 2 * W;
       if (i >= a.joints) break;
-      const vd noise = load(a.noise + i);
-      const vm both = (noise > all(0.0)) & (load(a.depth + i) > all(0.0));
-      const vd image = load(a.variance + i);
-      const vd eu = load(a.zu + i) - load(a.u + i);
-      const vd ev = load(a.zv + i) - load(a.v + i);
-      const vd d2 = eu * eu + ev * ev;
-      const vd spread = 18.0 * (noise + image + a.floor);
-      const vd weight = a.vague / (a.vague + image);
-      const vd cost = weight * (d2 / (d2 + spread));
-      sum[p] = sum[p] + (both ? cost : all(0.0));
-      total[p] = total[p] + (both ? weight : all(0.0));
-      common[p] = common[p] + (both ? all(1.0) : all(0.0));
-      mu[p] = mu[p] + (both ? eu : all(0.0));
-      mv[p] = mv[p] + (both ? ev : all(0.0));
+      const vs noise = load_single(a.noise + i);
+      const vn both = (noise > zero) & (load_single(a.depth + i) > zero);
+      const vs image = load_single(a.variance + i);
+      const vs eu = load_single(a.zu + i) - load_single(a.u + i);
+      const vs ev = load_single(a.zv + i) - load_single(a.v + i);
+      const vs d2 = eu * eu + ev * ev;
+      const vs far = d2 + 18.0F * (noise + image + least_noise);
+      // The weight vague / (vague + image), and by it the cost d2 / far.
+      const vs part = vague / (both ? (vague + image) * far : each(1.0F));
+      sum[p] = sum[p] + (both ? part * d2 : zero);
+      total[p] = total[p] + (both ? part * far : zero);
+      common = common - both;
+      mu[p] = mu[p] + (both ? eu : zero);
+      mv[p] = mv[p] + (both ? ev : zero);
     }
   }
   out.sum = total_of(sum);
@@ -835,7 +910,7 @@ struct Normal {
   V3 b;
 };
 
-TIPOFF_INLINE void add_outer(S3& a, const Triple<vd>& j, vd w) {
+TIPOFF_INLINE void add_outer(S3& a, const V3& j, vd w) {
   const vd x = w * j.x;
   const vd y = w * j.y;
   a.xx = a.xx + x * j.x;
@@ -848,141 +923,165 @@ TIPOFF_INLINE void add_outer(S3& a, const Triple<vd>& j, vd w) {
 
 // One view of a joint, linearised: its share of the normal equations, in variances.
 struct Term {
-  S3 a;
-  V3 b;
-  vd c;
-  vd inv;
+  F6 a;
+  F3 b;
+  vs c;
+  vs inv;
 };
 
 // Squared residual in variances after a move; what rounding leaves below zero is none.
-TIPOFF_INLINE vd residual(const Term& t, const V3& move) {
-  const V3 am = times(t.a, move);
-  return most(all(0.0), t.c - 2.0 * dot(t.b, move) + dot(move, am));
+TIPOFF_INLINE vs residual(const Term& t, const F3& move) {
+  const F3 am = times(t.a, move);
+  return most(vs{}, t.c - 2.0F * dot(t.b, move) + dot(move, am));
 }
 
-TIPOFF_INLINE void add(S3& sum, const S3& a) {
-  sum = {sum.xx + a.xx, sum.xy + a.xy, sum.xz + a.xz, sum.yy + a.yy, sum.yz + a.yz, sum.zz + a.zz};
+TIPOFF_INLINE void add_scaled(F6& sum, vs w, const F6& a) {
+  sum = {sum.xx + w * a.xx, sum.xy + w * a.xy, sum.xz + w * a.xz,
+         sum.yy + w * a.yy, sum.yz + w * a.yz, sum.zz + w * a.zz};
+}
+TIPOFF_INLINE S3 widen(const F6& a, int half) {
+  return {widen(a.xx, half), widen(a.xy, half), widen(a.xz, half),
+          widen(a.yy, half), widen(a.yz, half), widen(a.zz, half)};
+}
+TIPOFF_INLINE V3 widen(const F3& a, int half) {
+  return {widen(a.x, half), widen(a.y, half), widen(a.z, half)};
 }
 TIPOFF_INLINE S3 scaled(vd w, const S3& a) {
   return {w * a.xx, w * a.xy, w * a.xz, w * a.yy, w * a.yz, w * a.zz};
 }
 
+TIPOFF_INLINE vs term_of(const float* m, const float* z, long s, Term& t) {
+  const vs zero{};
+  t.inv = load_single(m + kDepth * s) > zero ? load_single(z + kInv * s) : zero;
+  const vs eu = load_single(z + kZu * s) - load_single(m + kU * s);
+  const vs ev = load_single(z + kZv * s) - load_single(m + kVpx * s);
+  const F3 du = load3_single(m + kDu * s, s);
+  const F3 dv = load3_single(m + kDv * s, s);
+  const F3 wu{t.inv * du.x, t.inv * du.y, t.inv * du.z};
+  const F3 wv{t.inv * dv.x, t.inv * dv.y, t.inv * dv.z};
+  t.a = {wu.x * du.x + wv.x * dv.x, wu.x * du.y + wv.x * dv.y, wu.x * du.z + wv.x * dv.z,
+         wu.y * du.y + wv.y * dv.y, wu.y * du.z + wv.y * dv.z, wu.z * du.z + wv.z * dv.z};
+  t.b = {wu.x * eu + wv.x * ev, wu.y * eu + wv.y * ev, wu.z * eu + wv.z * ev};
+  t.c = t.inv * (eu * eu + ev * ev);
+  return t.inv > zero ? each(1.0F) : zero;
+}
+
 // The robust maximum a posteriori point of every joint over all its views, linearised at the
 // prediction: a prediction is near enough that the camera bends by hundredths of a pixel between.
+// Views are summed up in single precision; the prior and the equations are double.
 void solve(const SolveArgs& a) {
   constexpr int kSteps = 2;
+  const vs core = each(static_cast<float>(kCore));
+  const vs zero{};
   const long s = a.image_stride;
   const long o = a.solution_stride;
   Term terms[64];
-  for (long i = 0; i < a.lanes; i += W) {
-    vd count = all(0.0);
+  for (long i = 0; i < a.lanes; i += 2 * W) {
+    vs count = zero;
     for (int f = 0; f < a.frames; ++f) {
-      const float* m = a.images[f] + i;
-      const double* z = a.views[f] + i;
-      Term& t = terms[f];
-      t.inv = load(m + kDepth * s) > all(0.0) ? load(z + kInv * s) : all(0.0);
-      count = count + (t.inv > all(0.0) ? all(1.0) : all(0.0));
-      const vd eu = load(z + kZu * s) - load(m + kU * s);
-      const vd ev = load(z + kZv * s) - load(m + kVpx * s);
-      const V3 du = load3(m + kDu * s, s);
-      const V3 dv = load3(m + kDv * s, s);
-      const V3 wu{t.inv * du.x, t.inv * du.y, t.inv * du.z};
-      const V3 wv{t.inv * dv.x, t.inv * dv.y, t.inv * dv.z};
-      t.a = {wu.x * du.x + wv.x * dv.x, wu.x * du.y + wv.x * dv.y, wu.x * du.z + wv.x * dv.z,
-             wu.y * du.y + wv.y * dv.y, wu.y * du.z + wv.y * dv.z, wu.z * du.z + wv.z * dv.z};
-      t.b = {wu.x * eu + wv.x * ev, wu.y * eu + wv.y * ev, wu.z * eu + wv.z * ev};
-      t.c = t.inv * (eu * eu + ev * ev);
+      count = count + term_of(a.images[f] + i, a.views[f] + i, s, terms[f]);
     }
-    double* out = a.solution + i;
-    store(out + kCount * o, count);
-    if (!any(count > all(0.0))) {
-      for (int r = 0; r < kCount; ++r) store(out + r * o, all(0.0));
-      store(out + kPriorCost * o, all(0.0));
-      continue;
+    vm ok[2];
+    S3 prior[2];
+    V3 move[2];
+    for (int h = 0; h < 2; ++h) {
+      prior[h] = inverse(load6(a.state + kPP * a.stride + i + h * W, a.stride), ok[h]);
+      move[h] = {all(0.0), all(0.0), all(0.0)};
     }
-    vm ok;
-    const S3 prior = inverse(load6(a.state + kPP * a.stride + i, a.stride), ok);
-    V3 move{all(0.0), all(0.0), all(0.0)};
-    vm robust = ok & ~ok;
+    F3 moved{zero, zero, zero};
     for (int step = 0; step < kSteps; ++step) {
-      S3 n = prior;
-      V3 b{all(0.0), all(0.0), all(0.0)};
+      F6 n{zero, zero, zero, zero, zero, zero};
+      F3 b{zero, zero, zero};
       for (int f = 0; f < a.frames; ++f) {
         const Term& t = terms[f];
-        vd r2 = step == 0 ? t.c : residual(t, move);
-        const vm far = r2 > all(kCore);
-        if (any(far)) {
-          robust = robust | far;
-          // Before the first step the prediction's own error is part of the residual.
-          if (step == 0) r2 = r2 / (1.0 + t.inv * load(a.images[f] + kImageVar * s + i));
-          const vd w = weight_of(r2);
-          add(n, scaled(w, t.a));
-          b = {b.x + w * t.b.x, b.y + w * t.b.y, b.z + w * t.b.z};
+        vs limit = core;
+        vs r2 = t.c;
+        if (step == 0) {
+          // Before the first step the prediction's own error is part of the residual, where that
+          // is large.
+          limit = core * (each(1.0F) + t.inv * load_single(a.images[f] + kImageVar * s + i));
         } else {
-          add(n, t.a);
-          b = {b.x + t.b.x, b.y + t.b.y, b.z + t.b.z};
+          r2 = residual(t, moved);
         }
+        const vs root = limit / most(r2, limit);
+        const vs w = root * root;
+        add_scaled(n, w, t.a);
+        b = {b.x + w * t.b.x, b.y + w * t.b.y, b.z + w * t.b.z};
       }
-      vm fine;
-      const V3 next = times(inverse(n, fine), b);
-      ok = ok & fine;
-      move = {fine ? next.x : move.x, fine ? next.y : move.y, fine ? next.z : move.z};
-      // A lane that never had an outlier is solved by one step, the second shows that none has
-      // appeared; any further one repeats it to the bit.
-      if (step > 0 && !any(robust)) break;
+      for (int h = 0; h < 2; ++h) {
+        const S3 views = widen(n, h);
+        vm fine;
+        const V3 next = times(inverse({prior[h].xx + views.xx, prior[h].xy + views.xy,
+                                       prior[h].xz + views.xz, prior[h].yy + views.yy,
+                                       prior[h].yz + views.yz, prior[h].zz + views.zz},
+                                      fine),
+                              widen(b, h));
+        ok[h] = ok[h] & fine;
+        move[h] = {fine ? next.x : move[h].x, fine ? next.y : move[h].y, fine ? next.z : move[h].z};
+      }
+      moved = {narrow(move[0].x, move[1].x), narrow(move[0].y, move[1].y),
+               narrow(move[0].z, move[1].z)};
     }
-    vd cost = all(0.0);
-    vd inliers = all(0.0);
-    S3 info{all(0.0), all(0.0), all(0.0), all(0.0), all(0.0), all(0.0)};
+    vs cost = zero;
+    vs inliers = zero;
+    F6 info{zero, zero, zero, zero, zero, zero};
     for (int f = 0; f < a.frames; ++f) {
       const Term& t = terms[f];
-      const vd r2 = residual(t, move);
-      const vm given = t.inv > all(0.0);
-      store(a.views[f] + kR2 * s + i, given ? r2 : all(1e9));
-      if (any(r2 > all(kCore))) {
-        const vd weight = weight_of(r2);
-        cost = cost + (given ? loss_of(r2) : all(0.0));
-        inliers = inliers + ((given & (weight >= all(0.4))) ? all(1.0) : all(0.0));
-        add(info, scaled(weight, t.a));
-      } else {
-        cost = cost + (given ? r2 : all(0.0));
-        inliers = inliers + (given ? all(1.0) : all(0.0));
-        add(info, t.a);
-      }
+      const vs r2 = residual(t, moved);
+      const vn given = t.inv > zero;
+      store(a.views[f] + kR2 * s + i, given ? r2 : each(1e9F));
+      const vs root = core / most(r2, core);
+      const vs weight = root * root;
+      const vs loss = r2 > core ? core * (2.0F - root) : r2;
+      cost = cost + (given ? loss : zero);
+      inliers = inliers + ((given & (weight >= each(0.4F))) ? each(1.0F) : zero);
+      add_scaled(info, weight, t.a);
     }
-    store3(out + kMove * o, o, move);
-    store6(out + kInfo * o, o, info);
-    store(out + kCost * o, cost);
-    store(out + kInliers * o, ok ? inliers : all(-1.0));
-    store(out + kPriorCost * o, dot(move, times(prior, move)));
+    for (int h = 0; h < 2; ++h) {
+      double* out = a.solution + i + h * W;
+      const vm seen = widen(count, h) > all(0.0);
+      store(out + kCount * o, widen(count, h));
+      const V3 to{seen ? move[h].x : all(0.0), seen ? move[h].y : all(0.0),
+                  seen ? move[h].z : all(0.0)};
+      store3(out + kMove * o, o, to);
+      store6(out + kInfo * o, o, widen(info, h));
+      store(out + kCost * o, widen(cost, h));
+      store(out + kInliers * o, (ok[h] | ~seen) ? widen(inliers, h) : all(-1.0));
+      store(out + kPriorCost * o, dot(to, times(prior[h], to)));
+    }
   }
 }
 
 void miss(const MissArgs& a, Missed& out) {
+  const vs zero{};
   const long s = a.stride;
   const long o = a.solution_stride;
-  vd count[kParts], u[kParts], v[kParts], squares[kParts], variance[kParts];
-  for (int p = 0; p < kParts; ++p) count[p] = u[p] = v[p] = squares[p] = variance[p] = all(0.0);
+  const vs far2 = each(static_cast<float>(a.far2));
+  vs u[kSingles], v[kSingles], squares[kSingles], variance[kSingles];
+  vn count{};
+  for (int p = 0; p < kSingles; ++p) u[p] = v[p] = squares[p] = variance[p] = zero;
   for (long b = 0; b < a.joints; b += 8) {
-    for (int p = 0; p < kParts; ++p) {
-      const long i = b + p * W;
+    for (int p = 0; p < kSingles; ++p) {
+      const long i = b + p * 2 * W;
       if (i >= a.joints) break;
-      const vm own = lanes_before(i, a.joints);
       const float* m = a.image + i;
-      const double* z = a.view + i;
-      const V3 move = load3(a.solution + kMove * o + i, o);
-      const vd inv = load(z + kInv * s);
-      const vm given = own & (inv > all(0.0)) & (load(a.solution + kInliers * o + i) >= all(0.0));
-      const vd ru = load(z + kZu * s) - load(m + kU * s) - dot(load3(m + kDu * s, s), move);
-      const vd rv = load(z + kZv * s) - load(m + kVpx * s) - dot(load3(m + kDv * s, s), move);
-      const vd r2 = ru * ru + rv * rv;
-      const vd own_variance = all(1.0) / (given ? inv : all(1.0));
-      const vm ok = given & (r2 <= most(all(a.far2), a.sigmas2 * own_variance));
-      count[p] = count[p] + (ok ? all(1.0) : all(0.0));
-      u[p] = u[p] + (ok ? ru : all(0.0));
-      v[p] = v[p] + (ok ? rv : all(0.0));
-      squares[p] = squares[p] + (ok ? r2 : all(0.0));
-      variance[p] = variance[p] + (ok ? own_variance : all(0.0));
+      const float* z = a.view + i;
+      const F3 move = load3_narrow(a.solution + kMove * o + i, o);
+      const vs inv = load_single(z + kInv * s);
+      const vn given = singles_before(i, a.joints) & (inv > zero) &
+                       (load_narrow(a.solution + kInliers * o + i) >= zero);
+      const vs ru = load_single(z + kZu * s) - load_single(m + kU * s) -
+                    dot(load3_single(m + kDu * s, s), move);
+      const vs rv = load_single(z + kZv * s) - load_single(m + kVpx * s) -
+                    dot(load3_single(m + kDv * s, s), move);
+      const vs r2 = ru * ru + rv * rv;
+      const vs own = each(1.0F) / (given ? inv : each(1.0F));
+      const vn ok = given & (r2 <= most(far2, static_cast<float>(a.sigmas2) * own));
+      count = count - ok;
+      u[p] = u[p] + (ok ? ru : zero);
+      v[p] = v[p] + (ok ? rv : zero);
+      squares[p] = squares[p] + (ok ? r2 : zero);
+      variance[p] = variance[p] + (ok ? own : zero);
     }
   }
   out.count = total_of(count);
@@ -1048,7 +1147,7 @@ void lesson(const LessonArgs& a, Lesson& out) {
   }
   for (long i = 0; i < a.lanes; i += 8) {
     for (int p = 0; p < kParts; ++p) {
-      const double* z = a.view + i + p * W;
+      const float* z = a.view + i + p * W;
       const double* x = a.solution + i + p * W;
       const vd inv = load(z + kInv * s);
       const vd r2 = load(z + kR2 * s);
@@ -1120,12 +1219,12 @@ void condition(const ConditionArgs& a) {
     if (a.shares == 0) continue;
     for (int f = 0; f < a.frames; ++f) {
       const float* m = a.images[f] + i;
-      double* z = a.views[f] + i;
+      float* z = a.views[f] + i;
       const V3 du = load3(m + kDu * s, s);
       const V3 dv = load3(m + kDv * s, s);
       const vd inv = load(z + kInv * s);
       const vd leverage = (dot(du, times(post, du)) + dot(dv, times(post, dv))) * inv;
-      store(z + kShare * s, apply ? 2.0 - leverage : all(0.0));
+      store_narrow(z + kShare * s, apply ? 2.0 - leverage : all(0.0));
     }
   }
 }

@@ -35,7 +35,7 @@ std::vector<int> choose_rows(const Observation& o, const Setup& setup, const Sie
                              TrackerStats& stats) {
   std::vector<int> rows;
   std::vector<Candidate> candidates;
-  Lanes unused(3);
+  FloatLanes unused(3);
   unused.reserve(setup.joints);
   SieveArgs args = sieve;
   args.u = unused.row(0);
@@ -115,8 +115,8 @@ void fill(Frame& frame, const Observation& o, const Setup& setup, TrackerStats& 
   frame.evidence.clear();
   SieveArgs args{};
   args.joints = o.joints;
-  args.most_u = kAbsurd * (camera.width + 1.0);
-  args.most_v = kAbsurd * (camera.height + 1.0);
+  args.most_u = static_cast<float>(kAbsurd * (camera.width + 1.0));
+  args.most_v = static_cast<float>(kAbsurd * (camera.height + 1.0));
   std::vector<int> chosen;
   if (o.rows > kMaxDetections) chosen = choose_rows(o, setup, args, stats);
   const int rows = o.rows > kMaxDetections ? static_cast<int>(chosen.size()) : o.rows;
@@ -130,7 +130,7 @@ void fill(Frame& frame, const Observation& o, const Setup& setup, TrackerStats& 
   // Lanes of rows that held nothing stay behind the detections; they mean nothing.
   const std::size_t used = frame.lane(frame.detections.size());
   for (std::size_t r = 0; r < 3; ++r) {
-    for (std::size_t i = used; i < frame.keypoints.stride(); ++i) frame.keypoints.at(r, i) = 0.0;
+    for (std::size_t i = used; i < frame.keypoints.stride(); ++i) frame.keypoints.at(r, i) = 0.0F;
   }
 }
 

@@ -43,7 +43,7 @@ struct Frame {
   std::vector<Detection> detections;
   // Keypoints of the detections, each detection's joints from a block's start: u, v, confidence
   // (0 where missing).
-  Lanes keypoints{3};
+  FloatLanes keypoints{3};
   Lanes boxes{5};               // of the detections once more: x0, y0, x1, y1, size, a lane each
   std::vector<float> evidence;  // detections x roster, NaN unknown
 

@@ -73,23 +73,23 @@ class Update {
     const Frame& frame = *w.frame;
     w.view.reserve(w.image.stride());
     const std::size_t joints = setup_.joints;
-    const std::array<const double*, 4> from{frame.keypoints.row(0), frame.keypoints.row(1),
-                                            w.noise.row(1), frame.keypoints.row(2)};
+    const std::array<const float*, 4> from{frame.keypoints.row(0), frame.keypoints.row(1),
+                                           w.noise.row(1), frame.keypoints.row(2)};
     for (std::size_t r = 0; r < from.size(); ++r) {
-      double* __restrict row = w.view.row(kGathered[r]);
+      float* __restrict row = w.view.row(kGathered[r]);
       for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
         const int n = w.detection_of[k];
         // Whole blocks: what reaches beyond a track is overwritten by the next one.
         if (n < 0) {
-          for (std::size_t b = 0; b < joints; b += kBlock) std::fill_n(row + k * joints + b, kBlock, 0.0);
+          for (std::size_t b = 0; b < joints; b += kBlock) std::fill_n(row + k * joints + b, kBlock, 0.0F);
           continue;
         }
-        const double* __restrict values = from[r] + frame.lane(static_cast<std::size_t>(n));
+        const float* __restrict values = from[r] + frame.lane(static_cast<std::size_t>(n));
         for (std::size_t b = 0; b < joints; b += kBlock) {
           for (std::size_t i = b; i < b + kBlock; ++i) row[k * joints + i] = values[i];
         }
       }
-      std::fill(row + lanes_, row + w.view.stride(), 0.0);
+      std::fill(row + lanes_, row + w.view.stride(), 0.0F);
     }
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
       const int n = w.detection_of[k];
@@ -210,7 +210,8 @@ class Update {
         const Vec3 point = vec3_at(p.start, 0, i) + vec3_at(p.solution, kMove, i);
         set_vec3(scratch_.solution, kMove, lane, point - vec3_at(state_.joints, kP, lane));
         for (std::size_t f = 0; f < frames_; ++f) {
-          work_[f].view.at(kR2, lane) = p.views[f].at(FreeProblem::kResidual, i);
+          work_[f].view.at(kR2, lane) =
+              static_cast<float>(p.views[f].at(FreeProblem::kResidual, i));
         }
       }
       torn = torn || is_torn(lane);
@@ -249,7 +250,8 @@ class Update {
       start_joint(state_.joints, lane, point, vec3_at(state_.joints, kV, lane), covariance,
                   kRestartSpeed_mps);
       for (std::size_t f = 0; f < frames_; ++f) {
-        work_[f].view.at(kR2, lane) = p.views[f].at(FreeProblem::kResidual, i);
+        work_[f].view.at(kR2, lane) =
+              static_cast<float>(p.views[f].at(FreeProblem::kResidual, i));
       }
       scratch_.solution.at(kInliers, lane) = -2.0;  // done; not to be conditioned
       ++state_.counters.restarted;
@@ -395,7 +397,7 @@ class Update {
   std::size_t lanes_;
   bool teaching_ = true;
   std::array<const float*, kMaxCameras> images_{};
-  std::array<double*, kMaxCameras> views_{};
+  std::array<float*, kMaxCameras> views_{};
 };
 
 }  // namespace
