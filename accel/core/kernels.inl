@@ -550,14 +550,24 @@ TIPOFF_INLINE double total_of(const vd* parts) {
 
 // Eight floats are kSingles registers.
 constexpr int kSingles = 4 / W;
+// Lanes changed with those four, two and one further.
+#if TIPOFF_WIDTH == 4
+#define TIPOFF_BY_FOUR(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3)
+#define TIPOFF_BY_TWO(x) __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5)
+#define TIPOFF_BY_ONE(x) __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6)
+#else
+#define TIPOFF_BY_TWO(x) __builtin_shufflevector(x, x, 2, 3, 0, 1)
+#define TIPOFF_BY_ONE(x) __builtin_shufflevector(x, x, 1, 0, 3, 2)
+#endif
 TIPOFF_INLINE float total_of(const vs* parts) {
 #if TIPOFF_WIDTH == 4
-  const vs x = parts[0];
-  return ((x[0] + x[4]) + (x[1] + x[5])) + ((x[2] + x[6]) + (x[3] + x[7]));
+  const vs four = parts[0] + TIPOFF_BY_FOUR(parts[0]);
 #else
-  const vs x = parts[0] + parts[1];
-  return (x[0] + x[1]) + (x[2] + x[3]);
+  const vs four = parts[0] + parts[1];
 #endif
+  const vs two = four + TIPOFF_BY_ONE(four);
+  const vs one = two + TIPOFF_BY_TWO(two);
+  return one[0];
 }
 TIPOFF_INLINE vs least(vs a, vs b) {
   return a < b ? a : b;
@@ -565,20 +575,30 @@ TIPOFF_INLINE vs least(vs a, vs b) {
 TIPOFF_INLINE vs most(vs a, vs b) {
   return a > b ? a : b;
 }
-TIPOFF_INLINE float least_of(vs lowest) {
-  float out = lowest[0];
-  for (int i = 1; i < 2 * W; ++i) out = lowest[i] < out ? lowest[i] : out;
-  return out;
+// Of zeros the positive one, in whatever order they come.
+TIPOFF_INLINE float least_of(vs x) {
+#if TIPOFF_WIDTH == 4
+  x = least(x, TIPOFF_BY_FOUR(x));
+#endif
+  x = least(x, TIPOFF_BY_TWO(x));
+  x = least(x, TIPOFF_BY_ONE(x));
+  return x[0] + 0.0F;
 }
-TIPOFF_INLINE float most_of(vs highest) {
-  float out = highest[0];
-  for (int i = 1; i < 2 * W; ++i) out = highest[i] > out ? highest[i] : out;
-  return out;
+TIPOFF_INLINE float most_of(vs x) {
+#if TIPOFF_WIDTH == 4
+  x = most(x, TIPOFF_BY_FOUR(x));
+#endif
+  x = most(x, TIPOFF_BY_TWO(x));
+  x = most(x, TIPOFF_BY_ONE(x));
+  return x[0] + 0.0F;
 }
-TIPOFF_INLINE int total_of(vn lanes) {
-  int out = lanes[0];
-  for (int i = 1; i < 2 * W; ++i) out += lanes[i];
-  return out;
+TIPOFF_INLINE int total_of(vn x) {
+#if TIPOFF_WIDTH == 4
+  x = x + TIPOFF_BY_FOUR(x);
+#endif
+  x = x + TIPOFF_BY_TWO(x);
+  x = x + TIPOFF_BY_ONE(x);
+  return x[0];
 }
 TIPOFF_INLINE vs each(float x) {
   return vs{} + x;
@@ -593,34 +613,6 @@ TIPOFF_INLINE long long total_of(vm lanes) {
   long long out = lanes[0];
   for (int i = 1; i < W; ++i) out += lanes[i];
   return out;
-}
-
-TIPOFF_INLINE double least_of(vd lowest) {
-  double out = lowest[0];
-  for (int i = 1; i < W; ++i) out = lowest[i] < out ? lowest[i] : out;
-  return out;
-}
-TIPOFF_INLINE double least_of(const vd* parts) {
-  vd lowest = parts[0];
-  for (int p = 1; p < kParts; ++p) lowest = least(lowest, parts[p]);
-  return least_of(lowest);
-}
-TIPOFF_INLINE double most_of(vd highest) {
-  double out = highest[0];
-  for (int i = 1; i < W; ++i) out = highest[i] > out ? highest[i] : out;
-  return out;
-}
-TIPOFF_INLINE double most_of(const vd* parts) {
-  vd highest = parts[0];
-  for (int p = 1; p < kParts; ++p) highest = most(highest, parts[p]);
-  return most_of(highest);
-}
-
-// The lanes before `end` of those from i on.
-TIPOFF_INLINE vm lanes_before(long i, long end) {
-  vm at;
-  for (int w = 0; w < W; ++w) at[w] = w;
-  return at < (at - at) + (end - i);
 }
 
 // Every third of 6 W numbers, from the given one on.
