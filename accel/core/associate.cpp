@@ -69,7 +69,7 @@ class Matcher {
     if (box.valid == 0) return;
     const double size = box.size_px();
     const double own = kReachStds * std::sqrt(box.variance_px2) + kReachLeast_px;
-    scratch_.near.resize(frame_.boxes.stride());
+    std::array<unsigned long long, kMaxDetections / 64> close{};
     ReachArgs args{};
     args.boxes = frame_.boxes.data();
     args.stride = static_cast<long>(frame_.boxes.stride());
@@ -81,27 +81,35 @@ class Matcher {
     args.size = size;
     args.reach = own;
     args.part = kReach;
-    args.near = scratch_.near.data();
+    args.near = close.data();
     setup_.kernels->reach(args);
-    for (std::size_t n = 0; n < frame_.detections.size(); ++n) {
-      if (scratch_.near[n] == 0) continue;
-      const Detection& d = frame_.detections[n];
-      const double least = std::max(std::min(size, d.size_px), 1.0);
-      const float* keypoints = frame_.keypoints.data() + frame_.lane(n);
-      const auto stride = frame_.keypoints.stride();
-      Misfit fit{};
-      double cost = cost_of(k, keypoints, stride, work_.noise.row(0) + frame_.lane(n), least, fit);
-      bool flipped = false;
-      if (cost > kFlipMargin && cost < kForbidden && near(fit, least, box)) {
-        const double swapped = mirrored_cost(k, n, least);
-        if (swapped + kFlipMargin < cost) {
-          cost = swapped + 0.5 * kFlipMargin;
-          flipped = true;
-        }
+    for (std::size_t word = 0; word < close.size(); ++word) {
+      for (unsigned long long bits = close[word]; bits != 0; bits &= bits - 1) {
+        const std::size_t n = 64 * word + static_cast<std::size_t>(__builtin_ctzll(bits));
+        if (n < frame_.detections.size()) consider(k, n, size);
       }
-      if (cost < kMisfitGate) {
-        scratch_.edges.push_back({static_cast<int>(k), static_cast<int>(n), cost, flipped});
+    }
+  }
+
+  // Whether one detection may be track k.
+  void consider(std::size_t k, std::size_t n, double size) {
+    const ImageBox& box = work_.boxes[k];
+    const Detection& d = frame_.detections[n];
+    const double least = std::max(std::min(size, d.size_px), 1.0);
+    const float* keypoints = frame_.keypoints.data() + frame_.lane(n);
+    const auto stride = frame_.keypoints.stride();
+    Misfit fit{};
+    double cost = cost_of(k, keypoints, stride, work_.noise.row(0) + frame_.lane(n), least, fit);
+    bool flipped = false;
+    if (cost > kFlipMargin && cost < kForbidden && near(fit, least, box)) {
+      const double swapped = mirrored_cost(k, n, least);
+      if (swapped + kFlipMargin < cost) {
+        cost = swapped + 0.5 * kFlipMargin;
+        flipped = true;
       }
+    }
+    if (cost < kMisfitGate) {
+      scratch_.edges.push_back({static_cast<int>(k), static_cast<int>(n), cost, flipped});
     }
   }
 
@@ -278,8 +286,8 @@ void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, in
   }
 }
 
-bool hidden(const FloatLanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
-            std::size_t k, std::size_t j) {
+bool hidden(const FloatLanes& image, const std::vector<ImageBox>& boxes, const Setup& setup,
+            int camera, std::size_t k, std::size_t j) {
   const std::size_t lane = k * setup.joints + j;
   const Vec2 at{image.at(kU, lane), image.at(kVpx, lane)};
   const double depth = image.at(kDepth, lane);

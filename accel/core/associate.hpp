@@ -30,7 +30,7 @@ struct FrameWork {
   FloatLanes image{kImageRows};
   FloatLanes view{kViewRows};
   std::vector<ImageBox> boxes;    // by track
-  FloatLanes noise{2};                 // of each keypoint: variance, px^2, and its inverse; 0 missing
+  FloatLanes noise{2};            // of each keypoint: variance, px^2, and its inverse; 0 missing
   std::vector<int> track_of;      // by detection, -1 none
   std::vector<int> detection_of;  // by track, -1 none
   std::vector<char> flipped;      // by detection: left and right are swapped
@@ -45,8 +45,8 @@ void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, in
                  double offset_s, FloatLanes& image, std::vector<ImageBox>& boxes);
 
 // Whether joint j of track k lies behind the body of another, nearer track.
-bool hidden(const FloatLanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
-            std::size_t k, std::size_t j);
+bool hidden(const FloatLanes& image, const std::vector<ImageBox>& boxes, const Setup& setup,
+            int camera, std::size_t k, std::size_t j);
 
 // A pair that fits worse than this is no pair.
 inline constexpr double kMisfitGate = 0.72;
@@ -62,7 +62,6 @@ struct MatchScratch {
   std::vector<Edge> edges;
   std::vector<int> by_track;
   std::vector<int> by_detection;
-  std::vector<unsigned char> near;
   std::vector<int> rows;
   std::vector<int> columns;
   std::vector<double> table;

@@ -174,7 +174,7 @@ struct ReachArgs {
   double x0, y0, x1, y1, size;  // the track's
   double reach;                 // px
   double part;                  // of the larger size, added to the reach
-  unsigned char* near;
+  unsigned long long* near;     // bits of words of 64 lanes, cleared before
 };
 
 // Which cameras support which joint after the solve.
@@ -213,7 +213,7 @@ struct SolveArgs {
   long lanes;
   int frames;
   const float* const* images;  // kImageRows each
-  float* const* views;          // kViewRows each
+  float* const* views;         // kViewRows each
   long image_stride;
   double* solution;
   long solution_stride;
@@ -249,7 +249,7 @@ struct LivelyArgs {
   double least_level;
   double most_level;
   double* level;
-  double* moved;     // bounded moves and what was lost, 0 where nothing is learned
+  double* moved;  // bounded moves and what was lost, 0 where nothing is learned
   double* expected;
 };
 

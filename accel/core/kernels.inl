@@ -83,16 +83,20 @@ TIPOFF_INLINE vd least(vd a, vd b) {
 TIPOFF_INLINE vd most(vd a, vd b) {
   return a > b ? a : b;
 }
-TIPOFF_INLINE bool any(vm m) {
+// A bit a lane.
+TIPOFF_INLINE unsigned long long bits_of(vm m) {
 #if defined(__AVX__) && TIPOFF_WIDTH == 4
-  return __builtin_ia32_movmskpd256(reinterpret_cast<vd>(m)) != 0;
+  return static_cast<unsigned>(__builtin_ia32_movmskpd256(reinterpret_cast<vd>(m)));
 #elif defined(__SSE2__) && TIPOFF_WIDTH == 2
-  return __builtin_ia32_movmskpd(reinterpret_cast<vd>(m)) != 0;
+  return static_cast<unsigned>(__builtin_ia32_movmskpd(reinterpret_cast<vd>(m)));
 #else
-  long long r = 0;
-  for (int i = 0; i < W; ++i) r |= m[i];
-  return r != 0;
+  unsigned long long r = 0;
+  for (int i = 0; i < W; ++i) r |= static_cast<unsigned long long>(m[i] & 1) << i;
+  return r;
 #endif
+}
+TIPOFF_INLINE bool any(vm m) {
+  return bits_of(m) != 0;
 }
 
 template <class V>
@@ -757,7 +761,7 @@ void reach(const ReachArgs& a) {
     const vd r = a.reach + a.part * most(load(b + 4 * a.stride), all(a.size));
     const vm close = (load(b) <= a.x1 + r) & (load(b + 2 * a.stride) >= a.x0 - r) &
                      (load(b + a.stride) <= a.y1 + r) & (load(b + 3 * a.stride) >= a.y0 - r);
-    for (int w = 0; w < W; ++w) a.near[i + w] = static_cast<unsigned char>(close[w] & 1);
+    a.near[i / 64] |= bits_of(close) << (i % 64);
   }
 }
 

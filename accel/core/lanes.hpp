@@ -59,8 +59,7 @@ class Rows {
     if (rows_ * stride_ <= capacity_) return;
     release();
     capacity_ = rows_ * stride_;
-    data_ =
-        static_cast<T*>(::operator new(capacity_ * sizeof(T), std::align_val_t{kAlign}));
+    data_ = static_cast<T*>(::operator new(capacity_ * sizeof(T), std::align_val_t{kAlign}));
   }
 
   // Keeps the first `lanes` of every row and zeroes the new ones.

@@ -148,7 +148,7 @@ class Tracker {
   std::mutex mutex_;
   const Setup setup_;
   std::int64_t newest_ns_ = kNever;
-  State base_;                   // before the first entry
+  State base_;                                  // before the first entry
   std::deque<std::unique_ptr<Entry>> entries_;  // groups worked in, oldest first
   std::deque<FramePtr> frames_;  // frames of the entries, then those still to be worked in
   std::size_t worked_ = 0;       // frames in entries

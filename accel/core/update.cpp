@@ -81,7 +81,8 @@ class Update {
         const int n = w.detection_of[k];
         // Whole blocks: what reaches beyond a track is overwritten by the next one.
         if (n < 0) {
-          for (std::size_t b = 0; b < joints; b += kBlock) std::fill_n(row + k * joints + b, kBlock, 0.0F);
+          for (std::size_t b = 0; b < joints; b += kBlock)
+            std::fill_n(row + k * joints + b, kBlock, 0.0F);
           continue;
         }
         const float* __restrict values = from[r] + frame.lane(static_cast<std::size_t>(n));
@@ -250,8 +251,7 @@ class Update {
       start_joint(state_.joints, lane, point, vec3_at(state_.joints, kV, lane), covariance,
                   kRestartSpeed_mps);
       for (std::size_t f = 0; f < frames_; ++f) {
-        work_[f].view.at(kR2, lane) =
-              static_cast<float>(p.views[f].at(FreeProblem::kResidual, i));
+        work_[f].view.at(kR2, lane) = static_cast<float>(p.views[f].at(FreeProblem::kResidual, i));
       }
       scratch_.solution.at(kInliers, lane) = -2.0;  // done; not to be conditioned
       ++state_.counters.restarted;
