@@ -87,7 +87,7 @@ class Update {
         }
         const float* __restrict values = from[r] + frame.lane(static_cast<std::size_t>(n));
         for (std::size_t b = 0; b < joints; b += kBlock) {
-          for (std::size_t i = b; i < b + kBlock; ++i) row[k * joints + i] = values[i];
+          std::memcpy(row + k * joints + b, values + b, kBlock * sizeof(float));
         }
       }
       std::fill(row + lanes_, row + w.view.stride(), 0.0F);
