@@ -88,7 +88,7 @@ class Proposer {
       args.given = keypoints[2].data();
       for (std::size_t r = 0; r < 3; ++r) args.ray[r] = s_.rays.row(r) + i * block_;
       args.valid = s_.rays.row(3) + i * block_;
-      args.lanes = static_cast<long>(block_);
+      args.lanes = static_cast<long>(setup_.joints);
       setup_.kernels->rays(args);
       Vec3 sum;
       for (std::size_t j = i * block_; j < i * block_ + setup_.joints; ++j) {
@@ -132,7 +132,7 @@ class Proposer {
     const double sb = 0.5 * args.b->fx / (cb.size_px * kPairError);
     args.scale_a = sa * sa;
     args.scale_b = sb * sb;
-    args.blocks = static_cast<long>(block_ / kBlock);
+    args.joints = static_cast<long>(setup_.joints);
     Meeting meeting{};
     setup_.kernels->meet(args, meeting);
     const int joints = static_cast<int>(setup_.joints);

@@ -347,7 +347,7 @@ struct MeetArgs {
   const double* valid_b;
   double scale_a;  // squared: (focal length / size / allowed error / 2)^2
   double scale_b;
-  long blocks;
+  long joints;
 };
 
 struct Meeting {

@@ -412,8 +412,8 @@ TIPOFF_INLINE Image<V, M> image_of(const Wide<V>& c, V x, V y, V z) {
   return out;
 }
 
-TIPOFF_INLINE Image<vd, vm> image_of(const Lens& c, const V3& p) {
-  return image_of<vm>(wide<vd, double>(c),
+TIPOFF_INLINE Image<vd, vm> image_of(const Lens& c, const Wide<vd>& lens, const V3& p) {
+  return image_of<vm>(lens,
                       c.R[0] * p.x + c.R[1] * p.y + c.R[2] * p.z + c.t[0],
                       c.R[3] * p.x + c.R[4] * p.y + c.R[5] * p.z + c.t[1],
                       c.R[6] * p.x + c.R[7] * p.y + c.R[8] * p.z + c.t[2]);
@@ -837,9 +837,10 @@ void meet(const MeetArgs& a, Meeting& out) {
   const double bx = a.b->center[0] - a.a->center[0];
   const double by = a.b->center[1] - a.a->center[1];
   const double bz = a.b->center[2] - a.a->center[2];
-  for (long block = 0; block < a.blocks; ++block) {
+  for (long block = 0; 8 * block < a.joints; ++block) {
     for (int p = 0; p < kParts; ++p) {
       const long i = 8 * block + p * W;
+      if (i >= a.joints) break;
       const vm both = (load(a.valid_a + i) > all(0.0)) & (load(a.valid_b + i) > all(0.0));
       const V3 da = gather3(a.ray_a, i);
       const V3 db = gather3(a.ray_b, i);
@@ -856,10 +857,11 @@ void meet(const MeetArgs& a, Meeting& out) {
       const vd gy = by + tb * db.y - ta * da.y;
       const vd gz = bz + tb * db.z - ta * da.z;
       const vd gap2 = gx * gx + gy * gy + gz * gz;
-      const vd ta2 = ok ? ta * ta : all(1.0);
-      const vd tb2 = ok ? tb * tb : all(1.0);
-      const vd r2 = 0.5 * gap2 * (a.scale_a / ta2 + a.scale_b / tb2);
-      const vd cost = ok ? r2 / (r2 + 1.0) : all(1.0);
+      // r2 / (r2 + 1) for r2 the squared gap in allowed errors, by one division.
+      const vd ta2 = ta * ta;
+      const vd tb2 = tb * tb;
+      const vd gap = ok ? 0.5 * gap2 * (a.scale_a * tb2 + a.scale_b * ta2) : all(1.0);
+      const vd cost = gap / (gap + (ok ? ta2 * tb2 : all(0.0)));
       sum[p] = sum[p] + (both ? cost : all(0.0));
       common[p] = common[p] + (both ? all(1.0) : all(0.0));
       const vd x[3] = {a.a->center[0] + ta * da.x + 0.5 * gx, a.a->center[1] + ta * da.y + 0.5 * gy,
@@ -1225,8 +1227,13 @@ void condition(const ConditionArgs& a) {
   }
 }
 
+// A step shorter than a hundredth of a millimetre, squared, is the last.
+constexpr double kRest2 = 1e-10;
+
 void full(const FullArgs& a) {
   const long o = a.solution_stride;
+  Wide<vd> lenses[64];
+  for (int f = 0; f < a.frames; ++f) lenses[f] = wide<vd, double>(*a.lenses[f]);
   for (long i = 0; i < a.lanes; i += W) {
     const V3 start = gather3(a.start, i);
     const V3 velocity = gather3(a.velocity, i);
@@ -1244,7 +1251,9 @@ void full(const FullArgs& a) {
     vd inliers = all(0.0);
     vd count = all(0.0);
     S3 info = known;
+    vm rests = ok & ~ok;
     for (int step = 0; step <= a.steps; ++step) {
+      if (!any(~rests)) step = a.steps;
       info = {all(0.0), all(0.0), all(0.0), all(0.0), all(0.0), all(0.0)};
       V3 b{all(0.0), all(0.0), all(0.0)};
       cost = all(0.0);
@@ -1256,7 +1265,7 @@ void full(const FullArgs& a) {
         const vm given = inv > all(0.0);
         const vd dt = load(a.times[f] + i);
         const Image<vd, vm> m = image_of(
-            *a.lenses[f],
+            *a.lenses[f], lenses[f],
             {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
         const vd eu = load(z + kZu * a.stride) - m.u;
         const vd ev = load(z + kZv * a.stride) - m.v;
@@ -1284,9 +1293,12 @@ void full(const FullArgs& a) {
       }
       vm fine;
       const V3 move = times(inverse(n, fine), b);
-      ok = ok & fine;
-      point = {fine ? point.x + move.x : point.x, fine ? point.y + move.y : point.y,
-               fine ? point.z + move.z : point.z};
+      // A lane that has come to rest stays, whatever its neighbours still do.
+      const vm goes = fine & ~rests;
+      ok = ok & (fine | rests);
+      point = {goes ? point.x + move.x : point.x, goes ? point.y + move.y : point.y,
+               goes ? point.z + move.z : point.z};
+      rests = rests | (fine & (dot(move, move) < all(kRest2))) | ~(count > all(0.0));
     }
     double* out = a.solution + i;
     const vd mx = point.x - start.x;
@@ -1332,6 +1344,8 @@ void pair(const PairArgs& a) {
 
 // The robust cost of all views at given points.
 void cost(const CostArgs& a) {
+  Wide<vd> lenses[64];
+  for (int f = 0; f < a.frames; ++f) lenses[f] = wide<vd, double>(*a.lenses[f]);
   for (long i = 0; i < a.lanes; i += W) {
     const V3 point = gather3(a.point, i);
     const V3 velocity = gather3(a.velocity, i);
@@ -1341,7 +1355,7 @@ void cost(const CostArgs& a) {
       const vd inv = load(z + kInv * a.stride);
       const vd dt = load(a.times[f] + i);
       const Image<vd, vm> m = image_of(
-          *a.lenses[f],
+          *a.lenses[f], lenses[f],
           {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
       const vd eu = load(z + kZu * a.stride) - m.u;
       const vd ev = load(z + kZv * a.stride) - m.v;
