@@ -341,10 +341,10 @@ struct RayArgs {
 struct MeetArgs {
   const Lens* a;
   const Lens* b;
-  const double* ray_a[3];
-  const double* ray_b[3];
-  const double* valid_a;
-  const double* valid_b;
+  const float* ray_a[3];
+  const float* ray_b[3];
+  const float* valid_a;
+  const float* valid_b;
   double scale_a;  // squared: (focal length / size / allowed error / 2)^2
   double scale_b;
   long joints;

@@ -824,70 +824,71 @@ void misfit(const MisfitArgs& a, Misfit& out) {
   out.mean_v = total_of(mv);
 }
 
+TIPOFF_INLINE F3 gather3(const float* const p[3], long i) {
+  return {load_single(p[0] + i), load_single(p[1] + i), load_single(p[2] + i)};
+}
+
+// Places are told from the first camera's centre.
 void meet(const MeetArgs& a, Meeting& out) {
-  vd sum[kParts], common[kParts];
-  vd low[3][kParts], high[3][kParts];
-  for (int p = 0; p < kParts; ++p) {
-    sum[p] = common[p] = all(0.0);
-    for (int k = 0; k < 3; ++k) {
-      low[k][p] = all(1e30);
-      high[k][p] = all(-1e30);
-    }
+  const vs zero{};
+  const vs one = each(1.0F);
+  vs sum[kSingles];
+  vn common{};
+  for (int p = 0; p < kSingles; ++p) sum[p] = zero;
+  vs low[3], high[3];
+  for (int k = 0; k < 3; ++k) {
+    low[k] = each(1e30F);
+    high[k] = each(-1e30F);
   }
-  const double bx = a.b->center[0] - a.a->center[0];
-  const double by = a.b->center[1] - a.a->center[1];
-  const double bz = a.b->center[2] - a.a->center[2];
+  const vs bx = each(static_cast<float>(a.b->center[0] - a.a->center[0]));
+  const vs by = each(static_cast<float>(a.b->center[1] - a.a->center[1]));
+  const vs bz = each(static_cast<float>(a.b->center[2] - a.a->center[2]));
+  const vs scale_a = each(static_cast<float>(a.scale_a));
+  const vs scale_b = each(static_cast<float>(a.scale_b));
   for (long block = 0; 8 * block < a.joints; ++block) {
-    for (int p = 0; p < kParts; ++p) {
-      const long i = 8 * block + p * W;
+    for (int p = 0; p < kSingles; ++p) {
+      const long i = 8 * block + p * 2 * W;
       if (i >= a.joints) break;
-      const vm both = (load(a.valid_a + i) > all(0.0)) & (load(a.valid_b + i) > all(0.0));
-      const V3 da = gather3(a.ray_a, i);
-      const V3 db = gather3(a.ray_b, i);
-      const vd c = dot(da, db);
-      const vd det = 1.0 - c * c;
-      const vd ba = bx * da.x + by * da.y + bz * da.z;
-      const vd bb = bx * db.x + by * db.y + bz * db.z;
-      const vm apart = det > all(1e-6);
-      const vd s = all(1.0) / (apart ? det : all(1.0));
-      const vd ta = (ba - c * bb) * s;
-      const vd tb = (c * ba - bb) * s;
-      const vm ok = both & apart & (ta > all(0.1)) & (tb > all(0.1));
-      const vd gx = bx + tb * db.x - ta * da.x;
-      const vd gy = by + tb * db.y - ta * da.y;
-      const vd gz = bz + tb * db.z - ta * da.z;
-      const vd gap2 = gx * gx + gy * gy + gz * gz;
+      const vn both = (load_single(a.valid_a + i) > zero) & (load_single(a.valid_b + i) > zero);
+      const F3 da = gather3(a.ray_a, i);
+      const F3 db = gather3(a.ray_b, i);
+      const vs c = dot(da, db);
+      const vs det = one - c * c;
+      const vs ba = bx * da.x + by * da.y + bz * da.z;
+      const vs bb = bx * db.x + by * db.y + bz * db.z;
+      const vn apart = det > each(1e-6F);
+      const vs s = one / (apart ? det : one);
+      const vs ta = (ba - c * bb) * s;
+      const vs tb = (c * ba - bb) * s;
+      const vn ok = both & apart & (ta > each(0.1F)) & (tb > each(0.1F));
+      const vs gx = bx + tb * db.x - ta * da.x;
+      const vs gy = by + tb * db.y - ta * da.y;
+      const vs gz = bz + tb * db.z - ta * da.z;
+      const vs gap2 = gx * gx + gy * gy + gz * gz;
       // r2 / (r2 + 1) for r2 the squared gap in allowed errors, by one division.
-      const vd ta2 = ta * ta;
-      const vd tb2 = tb * tb;
-      const vd gap = ok ? 0.5 * gap2 * (a.scale_a * tb2 + a.scale_b * ta2) : all(1.0);
-      const vd cost = gap / (gap + (ok ? ta2 * tb2 : all(0.0)));
-      sum[p] = sum[p] + (both ? cost : all(0.0));
-      common[p] = common[p] + (both ? all(1.0) : all(0.0));
-      const vd x[3] = {a.a->center[0] + ta * da.x + 0.5 * gx, a.a->center[1] + ta * da.y + 0.5 * gy,
-                       a.a->center[2] + ta * da.z + 0.5 * gz};
+      const vs ta2 = ta * ta;
+      const vs tb2 = tb * tb;
+      const vs gap = ok ? 0.5F * gap2 * (scale_a * tb2 + scale_b * ta2) : one;
+      const vs cost = gap / (gap + (ok ? ta2 * tb2 : zero));
+      sum[p] = sum[p] + (both ? cost : zero);
+      common = common - both;
+      const vs x[3] = {ta * da.x + 0.5F * gx, ta * da.y + 0.5F * gy, ta * da.z + 0.5F * gz};
       for (int k = 0; k < 3; ++k) {
-        low[k][p] = least(low[k][p], ok ? x[k] : all(1e30));
-        high[k][p] = most(high[k][p], ok ? x[k] : all(-1e30));
+        low[k] = least(low[k], ok ? x[k] : each(1e30F));
+        high[k] = most(high[k], ok ? x[k] : each(-1e30F));
       }
     }
     // Two who are not one body show it in their first joints.
     if (block == 0) {
-      const double some = total_of(common);
-      if (some >= 4.0 && total_of(sum) > 0.9 * some) break;
+      const int some = total_of(common);
+      if (some >= 4 && total_of(sum) > 0.9F * static_cast<float>(some)) break;
     }
   }
   out.sum = total_of(sum);
   out.common = total_of(common);
   for (int k = 0; k < 3; ++k) {
-    out.low[k] = 1e30;
-    out.high[k] = -1e30;
-    for (int p = 0; p < kParts; ++p) {
-      for (int w = 0; w < W; ++w) {
-        if (low[k][p][w] < out.low[k]) out.low[k] = low[k][p][w];
-        if (high[k][p][w] > out.high[k]) out.high[k] = high[k][p][w];
-      }
-    }
+    out.low[k] = least_of(low[k]);
+    out.high[k] = most_of(high[k]);
   }
 }
 
