@@ -506,7 +506,7 @@ void rays(const RayArgs& a) {
       const Distorted<vd> d = distort(lens, x, y, x * x + y * y);
       const vd ex = tx - d.x;
       const vd ey = ty - d.y;
-      const vm close = (ex < all(1e-10)) & (ex > all(-1e-10)) & (ey < all(1e-10)) & (ey > all(-1e-10));
+      const vm close = (ex < all(1e-7)) & (ex > all(-1e-7)) & (ey < all(1e-7)) & (ey > all(-1e-7));
       good = good | (close & ~done);
       done = done | close;
       if (!any(~done)) break;
@@ -1228,8 +1228,8 @@ void condition(const ConditionArgs& a) {
   }
 }
 
-// A step shorter than a hundredth of a millimetre, squared, is the last.
-constexpr double kRest2 = 1e-10;
+// A step shorter than a tenth of a millimetre, squared, is the last.
+constexpr double kRest2 = 1e-8;
 
 void full(const FullArgs& a) {
   const long o = a.solution_stride;
