@@ -121,7 +121,7 @@ class Step {
   }
 
   void take_noise(FrameWork& work) const {
-    const Lanes& keypoints = work.frame->keypoints;
+    const FloatLanes& keypoints = work.frame->keypoints;
     work.noise.reserve(keypoints.stride());
     NoiseArgs args{};
     args.confidence = keypoints.row(2);
@@ -129,8 +129,9 @@ class Step {
     // An accused camera counts for less in the solve; who is who, it still tells.
     const double scale = state_.health.sigma_scale(work.camera);
     for (int b = 0; b < NoiseModel::kBands; ++b) {
-      args.band[b] = state_.noise.variance_px2(work.camera, b);
-      args.inverse[b] = 1.0 / (scale * scale * args.band[b]);
+      const double variance = state_.noise.variance_px2(work.camera, b);
+      args.band[b] = static_cast<float>(variance);
+      args.inverse[b] = static_cast<float>(1.0 / (scale * scale * variance));
     }
     args.variance = work.noise.row(0);
     args.information = work.noise.row(1);

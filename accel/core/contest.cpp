@@ -82,8 +82,8 @@ class Contests {
       const std::size_t from = w.frame->lane(n) + j;
       const double information = w.noise.at(1, from);
       if (!(information > 0.0) || !(w.image.at(kDepth, lane) > 0.0)) continue;
-      const double eu = w.frame->keypoints.at(0, from) - w.image.at(kU, lane);
-      const double ev = w.frame->keypoints.at(1, from) - w.image.at(kVpx, lane);
+      const double eu = double{w.frame->keypoints.at(0, from)} - w.image.at(kU, lane);
+      const double ev = double{w.frame->keypoints.at(1, from)} - w.image.at(kVpx, lane);
       const Vec3 du = vec3_at(w.image, kDu, lane);
       const Vec3 dv = vec3_at(w.image, kDv, lane);
       out.a.add_outer(du, information);
