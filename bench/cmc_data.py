@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.arrays import Floats, Keypoints
 from tipoff.errors import NotFoundError
@@ -33,6 +34,8 @@ AREA_M = ((2.03, 6.3), (0.0, 3.41))
 """Where people count, x and y: the limits of the authors' own tracker."""
 EDGE_PX = 3.0
 """A box that comes this near to the image's edge is cut there."""
+LOWER_PX = 5.0
+"""Whose box reaches less than this farther down is not known to be nearer."""
 CONFIDENCE = 0.9
 """The detector's own confidences are not among the data."""
 
@@ -102,7 +105,9 @@ def box_skeleton() -> accel.Skeleton:
 def boxes_to_points(boxes: Floats, projection: Floats) -> Keypoints:
     """Boxes (N, 4) of a camera with P -> keypoints (N, 3, 3) of `box_skeleton`.
 
-    Points that the image's edge cut off are missing: the bottom or top there, and the centre.
+    Points that the image's edge cut off are missing: the bottom or top there, and the centre. So
+    are bottom and centre of a box that ends behind a nearer one: there its edge is often where the
+    other begins, not the feet.
     """
     down = projection[:, 2] * -np.sign(projection[2, 2] or 1.0)
     left, top, width, height = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T
@@ -117,10 +122,25 @@ def boxes_to_points(boxes: Floats, projection: Floats) -> Keypoints:
         points[:, joint, 1] = row
         points[:, joint, 2] = CONFIDENCE
     cut_top, cut_bottom = top < EDGE_PX, bottom > SIZE[1] - EDGE_PX
+    cut_bottom |= ends_behind(np.stack([left, top, right, bottom], axis=1))
     points[cut_top, 0] = 0.0
     points[cut_bottom, 2] = 0.0
     points[cut_top | cut_bottom, 1] = 0.0
     return points.astype(np.float32)
+
+
+def ends_behind(corners: Floats) -> NDArray[np.bool_]:
+    """Whether the middle of each box's bottom edge lies in a box that reaches farther down.
+
+    Cameras look down on a floor: of two people the one whose feet are lower in the image is nearer.
+
+    Args:
+        corners: (N, 4) left, top, right, bottom of each box, pixels.
+    """
+    left, top, right, bottom = corners.T
+    u = (left + right)[:, None] / 2
+    inside = (left < u) & (u < right) & (top < bottom[:, None])
+    return np.asarray((inside & (bottom > bottom[:, None] + LOWER_PX)).any(axis=1))
 
 
 def load(folder: Path, name: str) -> Sequence:

@@ -56,6 +56,8 @@ class CameraFrame:
     """The picture, upright."""
     arrived_ns: int = 0
     """When it was there, decoded, in ns of `time.monotonic_ns`; 0 for a recording."""
+    packet_ns: int = 0
+    """When it was there, still encoded, in ns of `time.monotonic_ns`; 0 for a recording."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,11 @@ class Hub:
         return self._ring.newest
 
     @property
+    def first(self) -> int:
+        """Sequence of the present epoch's first snapshot, held, gone or to come."""
+        return self._ring.first
+
+    @property
     def oldest_place(self) -> int:
         """Place of the oldest snapshot held; of the next one to come where none is."""
         return self._ring.oldest

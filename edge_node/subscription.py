@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_node.encoding import encode_skipped
 from edge_node.gaps import opening_gaps
@@ -94,9 +94,8 @@ class Patience:
     """Gives now."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A snapshot on its way."""
+class _Sent(NamedTuple):
+    """A snapshot on its way. One is made for each snapshot and subscriber, so it is a tuple."""
 
     key: tuple[int, int]
     """Epoch and sequence."""
@@ -132,7 +131,7 @@ class Subscription:
     def _find_start(self, wish: Wish) -> tuple[int, int]:
         epoch, newest = self._hub.description.epoch, self._hub.newest
         if not wish.from_sequence:
-            return epoch, max(newest, 1)
+            return epoch, max(newest, self._hub.first)
         asked = wish.from_epoch or epoch
         if asked > epoch or (asked == epoch and wish.from_sequence > newest + 1):
             raise SequenceOutOfRangeError(

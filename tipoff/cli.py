@@ -25,6 +25,8 @@ ENTRY_POINTS = "tipoff.commands"
 
 SECTIONS = {
     "Track": ("track", "serve", "watch"),
+    "Game night": ("node", "clip"),
+    "Afterwards": ("journal", "verify", "replay"),
     "Set up": ("rig", "models", "triton"),
 }
 """In which order the help lists the commands; one that is not here follows under "More"."""
@@ -33,6 +35,11 @@ EXAMPLES = {
     "track": "tipoff track --rig rig.toml --out out/game cam1.mp4 cam2.mp4",
     "serve": "tipoff serve --rig rig.toml cam1.mp4 cam2.mp4",
     "watch": "tipoff watch localhost:7400",
+    "node": "tipoff node run game.toml",
+    "clip": "tipoff clip game-7 --from 19:32:10 --to 19:32:25",
+    "journal": "tipoff journal ls",
+    "verify": "tipoff verify game-7",
+    "replay": "tipoff replay game-7 --speed 2",
     "rig": "tipoff rig show rig.toml",
     "models": "tipoff models pull",
     "triton": "tipoff triton up",

@@ -135,7 +135,7 @@ py::tuple to_tuple(const Prediction& p) {
 }
 
 template <typename Work>
-auto released(const Work& work) {
+decltype(auto) released(const Work& work) {
   const py::gil_scoped_release release;
   return work();
 }
@@ -211,7 +211,10 @@ void bind_tracker(py::module_& m) {
       .def(
           "snapshot",
           [](Tracker& t, std::int64_t time_ns) {
-            return to_tuple(released([&] { return t.snapshot(time_ns); }));
+            // A thread's room, so that asking again and again allocates nothing but the answer.
+            static thread_local Snapshot room;
+            released([&] { t.snapshot(time_ns, room); });
+            return to_tuple(room);
           },
           py::arg("time_ns"))
       .def(

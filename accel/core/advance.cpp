@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "contest.hpp"
 #include "health_feed.hpp"
 #include "identity.hpp"
+#include "motion.hpp"
 
 namespace tipoff {
 namespace {
@@ -21,9 +23,8 @@ constexpr std::int64_t kLeftoverLeast_ns = 40'000'000;
 constexpr std::int64_t kLeftoverMost_ns = 300'000'000;
 // A camera that is silent for longer pauses.
 constexpr std::int64_t kLongestInterval_ns = 60'000'000'000;
-// After so long a step predictions are wide, and each frame is matched anew, so many times, against
-// what the other frames of the group say.
-constexpr double kWideStep_s = 0.1;
+// After a wide step each frame is matched anew, so many times, against what the other frames of the
+// group say.
 constexpr int kMatchAgain = 3;
 
 double seconds(std::int64_t ns) {
@@ -43,7 +44,10 @@ class Step {
     predict();
     for (const FramePtr& frame : frames_) learn_interval(*frame);
     match_frames();
-    for (int i = 0; dt_s_ > kWideStep_s && i < kMatchAgain; ++i) match_again();
+    for (int i = 0; dt_s_ > kWideStep_s && i < kMatchAgain; ++i) {
+      match_again();
+      settle_contests(state_, setup_, w_.frames, frames_.size());
+    }
     hold_tracks();
     update_joints(state_, setup_, w_.frames, frames_.size(), dt_s_, w_.update);
     feed_health(state_, setup_, w_.frames, frames_.size(), w_.update.solution);
@@ -108,6 +112,7 @@ class Step {
       FrameWork& work = w_.frames[f];
       work.frame = frames_[f].get();
       work.camera = work.frame->camera;
+      work.wide = dt_s_ > kWideStep_s;
       work.offset_s = seconds(work.frame->time_ns - now_ns_);
       take_noise(work);
       take_image(f);
@@ -116,7 +121,7 @@ class Step {
   }
 
   void take_noise(FrameWork& work) const {
-    const Lanes& keypoints = work.frame->keypoints;
+    const FloatLanes& keypoints = work.frame->keypoints;
     work.noise.reserve(keypoints.stride());
     NoiseArgs args{};
     args.confidence = keypoints.row(2);
@@ -124,8 +129,9 @@ class Step {
     // An accused camera counts for less in the solve; who is who, it still tells.
     const double scale = state_.health.sigma_scale(work.camera);
     for (int b = 0; b < NoiseModel::kBands; ++b) {
-      args.band[b] = state_.noise.variance_px2(work.camera, b);
-      args.inverse[b] = 1.0 / (scale * scale * args.band[b]);
+      const double variance = state_.noise.variance_px2(work.camera, b);
+      args.band[b] = static_cast<float>(variance);
+      args.inverse[b] = static_cast<float>(1.0 / (scale * scale * variance));
     }
     args.variance = work.noise.row(0);
     args.information = work.noise.row(1);
@@ -201,8 +207,10 @@ class Step {
         if (w_.frames[f].detection_of[k] >= 0) ++hits;
       }
       if (hits == 0) continue;
-      if (hits >= 2 || supported_lately(k) >= 2) track.paired_ns = now_ns_;
-      track.seen_ns = now_ns_;
+      const bool paired = hits >= 2 || supported_lately(k) >= 2;
+      if (paired) track.paired_ns = now_ns_;
+      // After a wide step one view alone finds somebody for any track along its rays.
+      if (paired || dt_s_ <= kWideStep_s) track.seen_ns = now_ns_;
       learn_body(state_, k, setup_, dt_s_);
       if (!track.confirmed() && track.existence >= kCertain) confirm(state_, k, setup_);
     }

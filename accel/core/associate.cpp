@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "assignment.hpp"
+#include "identity.hpp"
 #include "limbs.hpp"
 
 namespace tipoff {
@@ -14,6 +15,9 @@ constexpr double kModelError = 0.015;
 constexpr double kVague = 0.1;
 // What a wholly vague match costs.
 constexpr double kVaguePenalty = 0.25;
+// Joints that track and detection must share: one in so many of the skeleton's, at most so many.
+constexpr int kJointsPerCommon = 4;
+constexpr int kMostCommon = 3;
 // A swapped detection must fit this much better than it does as it is.
 constexpr double kFlipMargin = 0.15;
 // Whoever is mirrored stands where he is expected: the mean offset in sizes at most.
@@ -26,7 +30,12 @@ constexpr double kReachLeast_px = 10.0;
 class Matcher {
  public:
   Matcher(const State& state, const Setup& setup, FrameWork& work, MatchScratch& scratch)
-      : state_(state), setup_(setup), work_(work), frame_(*work.frame), scratch_(scratch) {}
+      : state_(state),
+        setup_(setup),
+        work_(work),
+        frame_(*work.frame),
+        scratch_(scratch),
+        coast_ns_(coast_ns(state, setup)) {}
 
   void run() {
     const std::size_t detections = frame_.detections.size();
@@ -43,6 +52,8 @@ class Matcher {
     }
     stage(true);
     if (tentative) stage(false);
+    // After a wide step in a crowd nearly everybody is near some track: that explains nobody.
+    if (work_.wide) return;
     for (const MatchScratch::Edge& edge : scratch_.edges) {
       const auto n = static_cast<std::size_t>(edge.detection);
       if (work_.track_of[n] < 0) work_.explained[n] = 1;
@@ -51,7 +62,7 @@ class Matcher {
 
  private:
   bool takes_part(const Track& track) const {
-    return !track.confirmed() || frame_.time_ns - track.seen_ns <= setup_.options.max_coast_ns;
+    return !track.confirmed() || frame_.time_ns - track.seen_ns <= coast_ns_;
   }
 
   void find_edges(std::size_t k) {
@@ -59,7 +70,7 @@ class Matcher {
     if (box.valid == 0) return;
     const double size = box.size_px();
     const double own = kReachStds * std::sqrt(box.variance_px2) + kReachLeast_px;
-    scratch_.near.resize(frame_.boxes.stride());
+    std::array<unsigned long long, kMaxDetections / 64> close{};
     ReachArgs args{};
     args.boxes = frame_.boxes.data();
     args.stride = static_cast<long>(frame_.boxes.stride());
@@ -71,27 +82,37 @@ class Matcher {
     args.size = size;
     args.reach = own;
     args.part = kReach;
-    args.near = scratch_.near.data();
+    args.near = close.data();
     setup_.kernels->reach(args);
-    for (std::size_t n = 0; n < frame_.detections.size(); ++n) {
-      if (scratch_.near[n] == 0) continue;
-      const Detection& d = frame_.detections[n];
-      const double least = std::max(std::min(size, d.size_px), 1.0);
-      const double* keypoints = frame_.keypoints.data() + frame_.lane(n);
-      const auto stride = frame_.keypoints.stride();
-      Misfit fit{};
-      double cost = cost_of(k, keypoints, stride, work_.noise.row(0) + frame_.lane(n), least, fit);
-      bool flipped = false;
-      if (cost > kFlipMargin && cost < kForbidden && near(fit, least, box)) {
-        const double swapped = mirrored_cost(k, n, least);
-        if (swapped + kFlipMargin < cost) {
-          cost = swapped + 0.5 * kFlipMargin;
-          flipped = true;
-        }
+    for (std::size_t word = 0; word < close.size(); ++word) {
+      for (unsigned long long bits = close[word]; bits != 0; bits &= bits - 1) {
+        const std::size_t n = 64 * word + static_cast<std::size_t>(__builtin_ctzll(bits));
+        if (n < frame_.detections.size()) consider(k, n, size);
       }
-      if (cost < kMisfitGate) {
-        scratch_.edges.push_back({static_cast<int>(k), static_cast<int>(n), cost, flipped});
+    }
+  }
+
+  // Whether one detection may be track k.
+  void consider(std::size_t k, std::size_t n, double size) {
+    const ImageBox& box = work_.boxes[k];
+    const Detection& d = frame_.detections[n];
+    // One point or two have no size.
+    const double seen = d.present < kMostCommon ? size : d.size_px;
+    const double least = std::max(std::min(size, seen), 1.0);
+    const float* keypoints = frame_.keypoints.data() + frame_.lane(n);
+    const auto stride = frame_.keypoints.stride();
+    Misfit fit{};
+    double cost = cost_of(k, keypoints, stride, work_.noise.row(0) + frame_.lane(n), least, fit);
+    bool flipped = false;
+    if (cost > kFlipMargin && cost < kForbidden && near(fit, least, box)) {
+      const double swapped = mirrored_cost(k, n, least);
+      if (swapped + kFlipMargin < cost) {
+        cost = swapped + 0.5 * kFlipMargin;
+        flipped = true;
       }
+    }
+    if (cost < kMisfitGate) {
+      scratch_.edges.push_back({static_cast<int>(k), static_cast<int>(n), cost, flipped});
     }
   }
 
@@ -104,7 +125,7 @@ class Matcher {
 
   // How badly a detection fits, 0 (perfect) to 1: a bounded cost a joint, so that a few wrong ones
   // cannot outvote the rest; joints of which the track itself is unsure count less.
-  double cost_of(std::size_t k, const double* keypoints, std::size_t stride, const double* noise,
+  double cost_of(std::size_t k, const float* keypoints, std::size_t stride, const float* noise,
                  double size, Misfit& fit) const {
     MisfitArgs args{};
     const std::size_t lane = k * setup_.joints;
@@ -115,11 +136,12 @@ class Matcher {
     args.zu = keypoints;
     args.zv = keypoints + stride;
     args.noise = noise;
-    args.blocks = static_cast<long>(frame_.lanes() / kBlock);
+    args.joints = static_cast<long>(setup_.joints);
     args.floor = kModelError * kModelError * size * size;
     args.vague = kVague * kVague * size * size;
     setup_.kernels->misfit(args, fit);
-    const double least = static_cast<double>(std::min(3, frame_.joints));
+    const double least =
+        static_cast<double>(std::clamp(frame_.joints / kJointsPerCommon, 1, kMostCommon));
     if (fit.common < least || !(fit.total > 0.0)) return kForbidden;
     return fit.sum / fit.total + kVaguePenalty * (1.0 - fit.total / fit.common);
   }
@@ -221,12 +243,13 @@ class Matcher {
   FrameWork& work_;
   const Frame& frame_;
   MatchScratch& scratch_;
+  std::int64_t coast_ns_;
 };
 
 }  // namespace
 
 void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, int camera,
-                 double offset_s, Lanes& image, std::vector<ImageBox>& boxes) {
+                 double offset_s, FloatLanes& image, std::vector<ImageBox>& boxes) {
   const std::size_t lanes = tracks * setup.joints;
   image.reserve(lanes + kBlock * ((setup.joints + kBlock - 1) / kBlock));
   ProjectArgs args{};
@@ -239,10 +262,10 @@ void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, in
   args.image_stride = static_cast<long>(image.stride());
   setup.kernels->project(args);
   const Camera& model = setup.rig.cameras[static_cast<std::size_t>(camera)];
-  const double* u = image.row(kU);
-  const double* v = image.row(kVpx);
-  const double* depth = image.row(kDepth);
-  const double* variance = image.row(kImageVar);
+  const float* u = image.row(kU);
+  const float* v = image.row(kVpx);
+  const float* depth = image.row(kDepth);
+  const float* variance = image.row(kImageVar);
   boxes.resize(tracks);
   for (std::size_t k = 0; k < tracks; ++k) {
     const std::size_t lane = k * setup.joints;
@@ -268,8 +291,8 @@ void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, in
   }
 }
 
-bool hidden(const Lanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
-            std::size_t k, std::size_t j) {
+bool hidden(const FloatLanes& image, const std::vector<ImageBox>& boxes, const Setup& setup,
+            int camera, std::size_t k, std::size_t j) {
   const std::size_t lane = k * setup.joints + j;
   const Vec2 at{image.at(kU, lane), image.at(kVpx, lane)};
   const double depth = image.at(kDepth, lane);

@@ -27,10 +27,11 @@ struct FrameWork {
   const Frame* frame = nullptr;
   int camera = 0;
   double offset_s = 0.0;  // the first row's time after the state's
-  Lanes image{kImageRows};
-  Lanes view{kViewRows};
+  bool wide = false;      // whether the step to it was a wide one
+  FloatLanes image{kImageRows};
+  FloatLanes view{kViewRows};
   std::vector<ImageBox> boxes;    // by track
-  Lanes noise{2};                 // of each keypoint: variance, px^2, and its inverse; 0 missing
+  FloatLanes noise{2};            // of each keypoint: variance, px^2, and its inverse; 0 missing
   std::vector<int> track_of;      // by detection, -1 none
   std::vector<int> detection_of;  // by track, -1 none
   std::vector<char> flipped;      // by detection: left and right are swapped
@@ -42,11 +43,11 @@ struct FrameWork {
 // Images of all tracks in a frame of `camera` whose first row is exposed `offset_s` after the
 // joints' time; each joint at its own row's time.
 void take_images(const Lanes& joints, std::size_t tracks, const Setup& setup, int camera,
-                 double offset_s, Lanes& image, std::vector<ImageBox>& boxes);
+                 double offset_s, FloatLanes& image, std::vector<ImageBox>& boxes);
 
 // Whether joint j of track k lies behind the body of another, nearer track.
-bool hidden(const Lanes& image, const std::vector<ImageBox>& boxes, const Setup& setup, int camera,
-            std::size_t k, std::size_t j);
+bool hidden(const FloatLanes& image, const std::vector<ImageBox>& boxes, const Setup& setup,
+            int camera, std::size_t k, std::size_t j);
 
 // A pair that fits worse than this is no pair.
 inline constexpr double kMisfitGate = 0.72;
@@ -62,12 +63,11 @@ struct MatchScratch {
   std::vector<Edge> edges;
   std::vector<int> by_track;
   std::vector<int> by_detection;
-  std::vector<unsigned char> near;
   std::vector<int> rows;
   std::vector<int> columns;
   std::vector<double> table;
   std::vector<int> column_of;
-  Lanes mirrored{3};
+  FloatLanes mirrored{3};
 };
 
 // Assigns the detections of a frame whose images are taken: confirmed tracks seen lately first,

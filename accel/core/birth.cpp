@@ -15,6 +15,8 @@ constexpr std::size_t kMaxHypotheses = 192;
 constexpr double kPairError = 0.05;
 constexpr double kPairGate = 0.55;
 constexpr double kWorstGate = 0.8;
+// Joints that two views must share: one in so many of the skeleton's, at most as many.
+constexpr int kCommon = 4;
 // Two middle rays farther apart than this cannot be one person, m.
 constexpr double kMiddleGate_m = 0.6;
 // A body's extent, m.
@@ -79,16 +81,25 @@ class Proposer {
       const std::size_t lane = leftover.frame->lane(leftover.detection);
       RayArgs args{};
       args.lens = &setup_.lenses[static_cast<std::size_t>(candidate.camera)];
-      args.u = leftover.frame->keypoints.row(0) + lane;
-      args.v = leftover.frame->keypoints.row(1) + lane;
-      args.given = leftover.frame->keypoints.row(2) + lane;
-      for (std::size_t r = 0; r < 3; ++r) args.ray[r] = s_.rays.row(r) + i * block_;
-      args.valid = s_.rays.row(3) + i * block_;
-      args.lanes = static_cast<long>(block_);
+      std::array<std::array<double, kMaxJoints>, 3> keypoints;
+      for (std::size_t r = 0; r < keypoints.size(); ++r) {
+        std::copy_n(leftover.frame->keypoints.row(r) + lane, block_, keypoints[r].begin());
+      }
+      args.u = keypoints[0].data();
+      args.v = keypoints[1].data();
+      args.given = keypoints[2].data();
+      std::array<std::array<double, kMaxJoints>, 4> rays{};
+      for (std::size_t r = 0; r < 3; ++r) args.ray[r] = rays[r].data();
+      args.valid = rays[3].data();
+      args.lanes = static_cast<long>(setup_.joints);
       setup_.kernels->rays(args);
       Vec3 sum;
-      for (std::size_t j = i * block_; j < i * block_ + setup_.joints; ++j) {
-        sum = sum + vec3_at(s_.rays, 0, j);
+      for (std::size_t j = 0; j < setup_.joints; ++j) {
+        sum = sum + Vec3{rays[0][j], rays[1][j], rays[2][j]};
+      }
+      for (std::size_t r = 0; r < rays.size(); ++r) {
+        float* row = s_.rays.row(r) + i * block_;
+        for (std::size_t j = 0; j < block_; ++j) row[j] = static_cast<float>(rays[r][j]);
       }
       const double length = norm(sum);
       candidate.middle = length > 0.0 ? (1.0 / length) * sum : sum;
@@ -128,11 +139,11 @@ class Proposer {
     const double sb = 0.5 * args.b->fx / (cb.size_px * kPairError);
     args.scale_a = sa * sa;
     args.scale_b = sb * sb;
-    args.blocks = static_cast<long>(block_ / kBlock);
+    args.joints = static_cast<long>(setup_.joints);
     Meeting meeting{};
     setup_.kernels->meet(args, meeting);
     const int joints = static_cast<int>(setup_.joints);
-    if (meeting.common < static_cast<double>(std::min(4, joints))) return 1.0;
+    if (meeting.common < static_cast<double>(std::clamp(joints / kCommon, 1, kCommon))) return 1.0;
     if (joints >= 4) {
       const Vec3 span{meeting.high[0] - meeting.low[0], meeting.high[1] - meeting.low[1],
                       meeting.high[2] - meeting.low[2]};

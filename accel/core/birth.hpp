@@ -29,7 +29,7 @@ struct BirthScratch {
     double cost = 0.0;
   };
   std::vector<Candidate> candidates;
-  Lanes rays{4};
+  FloatLanes rays{4};
   std::vector<float> costs;  // candidates x candidates
   std::vector<Pair> pairs;
   std::vector<char> used;

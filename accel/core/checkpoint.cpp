@@ -12,7 +12,7 @@ namespace tipoff {
 namespace {
 
 constexpr std::array<char, 8> kMagic{'T', 'I', 'P', 'O', 'F', 'F', 'C', 'K'};
-constexpr std::uint32_t kVersion = 3;
+constexpr std::uint32_t kVersion = 4;
 const Seal kSeal{kMagic, kVersion, "a tracker"};
 // Bounds of what a sound checkpoint can hold.
 constexpr std::int64_t kTimeBound = std::int64_t{1} << 62;
@@ -48,10 +48,10 @@ bool is_time(std::int64_t t) {
   return t == kNever || (t < kTimeBound && t > -kTimeBound);
 }
 
-template <class Archive>
-void archive_lanes(Archive& a, Lanes& lanes, std::size_t count) {
+template <class Archive, class T>
+void archive_lanes(Archive& a, Rows<T>& lanes, std::size_t count) {
   if constexpr (Archive::kReading) {
-    require(a.left() >= lanes.rows() * count * sizeof(double), "a length");
+    require(a.left() >= lanes.rows() * count * sizeof(T), "a length");
     lanes.clear(count);
   }
   for (std::size_t r = 0; r < lanes.rows(); ++r) {

@@ -35,7 +35,7 @@ void run(FreeProblem& p, const Setup& setup, bool with_prior) {
   args.times = t.times.data();
   args.r2 = t.r2.data();
   args.stride = static_cast<long>(p.views[0].stride());
-  args.lanes = static_cast<long>(padded(p.lanes));
+  args.lanes = static_cast<long>(p.lanes);
   for (std::size_t i = 0; i < 3; ++i) {
     args.start[i] = p.start.row(i);
     args.velocity[i] = p.velocity.row(i);
@@ -59,7 +59,7 @@ void find_rays(FreeProblem& p, const Setup& setup) {
     args.given = p.views[f].row(kInv);
     for (std::size_t i = 0; i < 3; ++i) args.ray[i] = p.rays[f].row(i);
     args.valid = p.rays[f].row(3);
-    args.lanes = static_cast<long>(padded(p.lanes));
+    args.lanes = static_cast<long>(p.lanes);
     setup.kernels->rays(args);
   }
 }
@@ -77,7 +77,7 @@ void try_pair(FreeProblem& p, const Setup& setup, const Tables& t, std::size_t a
   pair.inv_a = p.rays[a].row(3);
   pair.inv_b = p.rays[b].row(3);
   pair.met = p.trial.row(3);
-  pair.lanes = static_cast<long>(padded(p.lanes));
+  pair.lanes = static_cast<long>(p.lanes);
   setup.kernels->pair(pair);
   CostArgs cost{};
   cost.frames = static_cast<int>(p.cameras.size());

@@ -96,7 +96,7 @@ class Feed {
     for (int tries = 0; tries < kGuesses; ++tries) {
       const int other = state_.health.next_guess(w.camera);
       if (other < 0) return;
-      Lanes image(kImageRows);
+      FloatLanes image(kImageRows);
       std::vector<ImageBox> boxes;
       take_images(state_.joints, state_.tracks.size(), setup_, other, w.offset_s, image, boxes);
       std::vector<ImagePoint> images;

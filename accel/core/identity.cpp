@@ -12,7 +12,12 @@ constexpr double kDoubtful = -1.0;
 // so much time.
 constexpr std::int64_t kTentative_ns = 160'000'000;
 constexpr std::int64_t kTentativeIntervals = 3;
-// A confirmed track that no two views held for this many times `max_lost_ns` is given up.
+// A slow camera's frames are few: what the options give in time lasts at least so many of its
+// intervals.
+constexpr std::int64_t kCoastIntervals = 2;
+constexpr std::int64_t kLostIntervals = 8;
+// A confirmed track that no two views held for this many times as long as it may be lost is given
+// up.
 constexpr std::int64_t kUnpaired = 3;
 // A lost track is taken up again within this distance plus what it may have run.
 constexpr double kReunite_m = 0.6;
@@ -42,7 +47,7 @@ std::size_t find_lost(const State& state, std::size_t k, const Setup& setup) {
     const Track& old = state.tracks[i];
     if (!old.confirmed() || old.seen_ns == kNever) continue;
     const std::int64_t unseen = state.time_ns - old.seen_ns;
-    if (unseen <= setup.options.max_coast_ns) continue;
+    if (unseen <= coast_ns(state, setup)) continue;
     const Vec3 place = trunk_centre(state.joints, i, setup, variance);
     const double reach = kReunite_m + kReunite_mps * 1e-9 * static_cast<double>(unseen);
     const double distance = norm(place - centre);
@@ -68,6 +73,14 @@ std::int64_t longest_interval(const State& state) {
 }
 
 }  // namespace
+
+std::int64_t coast_ns(const State& state, const Setup& setup) {
+  return std::max(setup.options.max_coast_ns, kCoastIntervals * longest_interval(state));
+}
+
+std::int64_t lost_ns(const State& state, const Setup& setup) {
+  return std::max(setup.options.max_lost_ns, kLostIntervals * longest_interval(state));
+}
 
 void confirm(State& state, std::size_t k, const Setup& setup) {
   Track& track = state.tracks[k];
@@ -108,6 +121,7 @@ void remove_duplicates(State& state, const Setup& setup) {
 void bury(State& state, const Setup& setup) {
   const std::int64_t patience =
       std::max(kTentative_ns, kTentativeIntervals * longest_interval(state));
+  const std::int64_t lost = lost_ns(state, setup);
   std::vector<char> kept(state.tracks.size(), 1);
   bool all = true;
   for (std::size_t k = 0; k < kept.size(); ++k) {
@@ -116,8 +130,7 @@ void bury(State& state, const Setup& setup) {
     bool gone = track.seen_ns == kNever;
     if (!gone && !track.confirmed()) gone = unseen > patience || track.existence <= kDoubtful;
     if (!gone && track.confirmed()) {
-      gone = unseen > setup.options.max_lost_ns ||
-             state.time_ns - track.paired_ns > kUnpaired * setup.options.max_lost_ns;
+      gone = unseen > lost || state.time_ns - track.paired_ns > kUnpaired * lost;
     }
     if (!gone) continue;
     kept[k] = 0;

@@ -6,6 +6,11 @@
 
 namespace tipoff {
 
+// How long a track that nobody saw is still matched, and how long it is kept: as the options say,
+// and at least some intervals of the slowest camera.
+std::int64_t coast_ns(const State& state, const Setup& setup);
+std::int64_t lost_ns(const State& state, const Setup& setup);
+
 // Makes track k public: under the identity of the lost one that it is likely to be, or a new one.
 void confirm(State& state, std::size_t k, const Setup& setup);
 

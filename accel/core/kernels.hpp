@@ -99,19 +99,19 @@ struct ProjectArgs {
   long stride;
   long lanes;
   double offset_s;  // the first row's time after the state's
-  double* image;
+  float* image;
   long image_stride;
 };
 
 struct MisfitArgs {
-  const double* u;  // the track's image
-  const double* v;
-  const double* depth;
-  const double* variance;
-  const double* zu;  // the detection, padded to whole blocks
-  const double* zv;
-  const double* noise;  // variance, px^2, 0 where missing
-  long blocks;
+  const float* u;  // the track's image
+  const float* v;
+  const float* depth;
+  const float* variance;
+  const float* zu;  // the detection, padded to whole blocks
+  const float* zv;
+  const float* noise;  // variance, px^2, 0 where missing
+  long joints;
   double floor;  // px^2 added to every variance
   double vague;  // px^2 of the image at which a joint counts half
 };
@@ -128,35 +128,34 @@ struct Misfit {
 struct SieveArgs {
   const float* keypoints;
   long joints;
-  double most_u;  // coordinates beyond these are no measurements
-  double most_v;
-  double* u;  // padded to whole blocks; all three 0 where there is no measurement
-  double* v;
-  double* confidence;
+  float most_u;  // coordinates beyond these are no measurements
+  float most_v;
+  float* u;  // padded to whole blocks; all three 0 where there is no measurement
+  float* v;
+  float* confidence;
 };
 
 struct Sieved {
-  double weight;  // sum of the confidences
   double present;
   double x0, y0, x1, y1;
 };
 
 // The noise of keypoints by their confidence, in four bands of equal width.
 struct NoiseArgs {
-  const double* confidence;
+  const float* confidence;
   long lanes;
-  double band[4];     // variance, px^2
-  double inverse[4];  // 1 / variance
-  double* variance;   // 0 where there is no keypoint
-  double* information;
+  float band[4];     // variance, px^2
+  float inverse[4];  // 1 / variance
+  float* variance;   // 0 where there is no keypoint
+  float* information;
 };
 
 // A track's joints in one image.
 struct BoxArgs {
-  const double* u;
-  const double* v;
-  const double* depth;
-  const double* variance;
+  const float* u;
+  const float* v;
+  const float* depth;
+  const float* variance;
   long joints;
   double width;
   double height;
@@ -175,13 +174,13 @@ struct ReachArgs {
   double x0, y0, x1, y1, size;  // the track's
   double reach;                 // px
   double part;                  // of the larger size, added to the reach
-  unsigned char* near;
+  unsigned long long* near;     // bits of words of 64 lanes, cleared before
 };
 
 // Which cameras support which joint after the solve.
 struct SupportArgs {
   int frames;
-  double* const* views;
+  float* const* views;
   long image_stride;
   const long long* bits;  // by frame: its camera's
   const double* solution;
@@ -194,8 +193,8 @@ struct SupportArgs {
 
 // What one view missed of a track's solved joints, summed up; all pointers at the track's lanes.
 struct MissArgs {
-  const double* image;
-  const double* view;
+  const float* image;
+  const float* view;
   long stride;
   const double* solution;
   long solution_stride;
@@ -213,11 +212,63 @@ struct SolveArgs {
   long stride;
   long lanes;
   int frames;
-  const double* const* images;  // kImageRows each
-  double* const* views;         // kViewRows each
+  const float* const* images;  // kImageRows each
+  float* const* views;         // kViewRows each
   long image_stride;
   double* solution;
   long solution_stride;
+};
+
+// Which joints' solutions are in doubt: they moved far, failed, or so many views are against them,
+// or they against the prediction, that the views alone may know better.
+struct DoubtArgs {
+  const double* solution;
+  long solution_stride;
+  long lanes;
+  double far2;   // m^2
+  double share;  // one outlier in so many views makes no doubt
+  double cap;    // of the squared distance from the prior, in its covariance
+  unsigned char* doubtful;
+};
+
+// How much farther the views move joints than their covariances say.
+struct LivelyArgs {
+  const double* solution;
+  long solution_stride;
+  long lanes;
+  const double* teaches;  // 1 where the lane's track is old enough
+  const double* fresh;
+  const double* move2;
+  const double* lost;
+  double outliers;  // more of them teach nothing
+  double goal;      // of move2 / lost
+  double most;      // of a move, in what was lost
+  double gain;      // how far one step pushes a level, how far it fades, and its bounds
+  double fade;
+  double most_ratio;
+  double least_level;
+  double most_level;
+  double* level;
+  double* moved;  // bounded moves and what was lost, 0 where nothing is learned
+  double* expected;
+};
+
+// What one frame teaches of its camera's noise.
+struct LessonArgs {
+  const float* view;
+  long view_stride;
+  const double* solution;
+  long solution_stride;
+  long lanes;
+  double least_share;  // views with less of kShare say too little of the noise
+};
+
+// By band of confidence: squared residuals of the inliers, px^2 of both coordinates, what they
+// would be for a variance of one, and how many; then the keypoints of joints with three views or
+// more, and those of them that are inliers.
+struct Lesson {
+  double sum[4], share[4], count[4];
+  double seen, inside;
 };
 
 struct ConditionArgs {
@@ -226,10 +277,9 @@ struct ConditionArgs {
   long lanes;
   const double* solution;
   long solution_stride;
-  const double* apply;  // 1 where the lane is to be updated
   int frames;
-  const double* const* images;
-  double* const* views;
+  const float* const* images;
+  float* const* views;
   long image_stride;
   int shares;         // whether to fill kShare
   double* gained[2];  // |move|^2 and the trace of what the covariance lost, a lane each
@@ -291,13 +341,13 @@ struct RayArgs {
 struct MeetArgs {
   const Lens* a;
   const Lens* b;
-  const double* ray_a[3];
-  const double* ray_b[3];
-  const double* valid_a;
-  const double* valid_b;
+  const float* ray_a[3];
+  const float* ray_b[3];
+  const float* valid_a;
+  const float* valid_b;
   double scale_a;  // squared: (focal length / size / allowed error / 2)^2
   double scale_b;
-  long blocks;
+  long joints;
 };
 
 struct Meeting {
@@ -331,6 +381,9 @@ struct Kernels {
   void (*support)(const SupportArgs&);
   void (*misfit)(const MisfitArgs&, Misfit&);
   void (*solve)(const SolveArgs&);
+  bool (*doubt)(const DoubtArgs&);  // whether there is any
+  void (*lively)(const LivelyArgs&);
+  void (*lesson)(const LessonArgs&, Lesson&);
   void (*miss)(const MissArgs&, Missed&);
   void (*condition)(const ConditionArgs&);
   void (*full)(const FullArgs&);

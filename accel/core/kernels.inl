@@ -12,6 +12,9 @@ typedef double vd __attribute__((vector_size(8 * TIPOFF_WIDTH)));
 typedef long long vm __attribute__((vector_size(8 * TIPOFF_WIDTH)));
 
 typedef float vf __attribute__((vector_size(4 * TIPOFF_WIDTH)));
+// Twice as many in single precision.
+typedef float vs __attribute__((vector_size(8 * TIPOFF_WIDTH)));
+typedef int vn __attribute__((vector_size(8 * TIPOFF_WIDTH)));
 
 #define TIPOFF_INLINE static inline __attribute__((always_inline))
 
@@ -22,6 +25,47 @@ TIPOFF_INLINE vd load(const double* p) {
 }
 TIPOFF_INLINE void store(double* p, vd x) {
   __builtin_memcpy(p, &x, sizeof x);
+}
+// W floats, widened.
+TIPOFF_INLINE vd load(const float* p) {
+  vf r;
+  __builtin_memcpy(&r, p, sizeof r);
+  return __builtin_convertvector(r, vd);
+}
+TIPOFF_INLINE void store(float* p, vs x) {
+  __builtin_memcpy(p, &x, sizeof x);
+}
+TIPOFF_INLINE vs load_single(const float* p) {
+  vs r;
+  __builtin_memcpy(&r, p, sizeof r);
+  return r;
+}
+TIPOFF_INLINE void store_narrow(float* p, vd x) {
+  const vf r = __builtin_convertvector(x, vf);
+  __builtin_memcpy(p, &r, sizeof r);
+}
+// The first or the second half of 2 W floats.
+TIPOFF_INLINE vd widen(vs x, int half) {
+#if TIPOFF_WIDTH == 4
+  const vf r = half == 0 ? __builtin_shufflevector(x, x, 0, 1, 2, 3)
+                         : __builtin_shufflevector(x, x, 4, 5, 6, 7);
+#else
+  const vf r = half == 0 ? __builtin_shufflevector(x, x, 0, 1) : __builtin_shufflevector(x, x, 2, 3);
+#endif
+  return __builtin_convertvector(r, vd);
+}
+// 2 W doubles as floats.
+TIPOFF_INLINE vs narrow(vd a, vd b) {
+  const vf low = __builtin_convertvector(a, vf);
+  const vf high = __builtin_convertvector(b, vf);
+#if TIPOFF_WIDTH == 4
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3);
+#endif
+}
+TIPOFF_INLINE vs load_narrow(const double* p) {
+  return narrow(load(p), load(p + W));
 }
 TIPOFF_INLINE vd all(double x) {
   vd r;
@@ -39,26 +83,49 @@ TIPOFF_INLINE vd least(vd a, vd b) {
 TIPOFF_INLINE vd most(vd a, vd b) {
   return a > b ? a : b;
 }
+// A bit a lane.
+TIPOFF_INLINE unsigned long long bits_of(vm m) {
+#if defined(__AVX__) && TIPOFF_WIDTH == 4
+  return static_cast<unsigned>(__builtin_ia32_movmskpd256(reinterpret_cast<vd>(m)));
+#elif defined(__SSE2__) && TIPOFF_WIDTH == 2
+  return static_cast<unsigned>(__builtin_ia32_movmskpd(reinterpret_cast<vd>(m)));
+#else
+  unsigned long long r = 0;
+  for (int i = 0; i < W; ++i) r |= static_cast<unsigned long long>(m[i] & 1) << i;
+  return r;
+#endif
+}
 TIPOFF_INLINE bool any(vm m) {
-  long long r = 0;
-  for (int i = 0; i < W; ++i) r |= m[i];
-  return r != 0;
+  return bits_of(m) != 0;
 }
 
-struct V3 {
-  vd x, y, z;
+template <class V>
+struct Triple {
+  V x, y, z;
 };
-struct S3 {
-  vd xx, xy, xz, yy, yz, zz;
+using V3 = Triple<vd>;
+using F3 = Triple<vs>;
+template <class V>
+struct Symmetric {
+  V xx, xy, xz, yy, yz, zz;
 };
+using S3 = Symmetric<vd>;
+using F6 = Symmetric<vs>;
 
-TIPOFF_INLINE V3 load3(const double* p, long stride) {
+template <class T>
+TIPOFF_INLINE V3 load3(const T* p, long stride) {
   return {load(p), load(p + stride), load(p + 2 * stride)};
 }
 TIPOFF_INLINE void store3(double* p, long stride, const V3& v) {
   store(p, v.x);
   store(p + stride, v.y);
   store(p + 2 * stride, v.z);
+}
+TIPOFF_INLINE F3 load3_single(const float* p, long stride) {
+  return {load_single(p), load_single(p + stride), load_single(p + 2 * stride)};
+}
+TIPOFF_INLINE F3 load3_narrow(const double* p, long stride) {
+  return {load_narrow(p), load_narrow(p + stride), load_narrow(p + 2 * stride)};
 }
 TIPOFF_INLINE V3 gather3(const double* const p[3], long i) {
   return {load(p[0] + i), load(p[1] + i), load(p[2] + i)};
@@ -79,10 +146,12 @@ TIPOFF_INLINE void store6(double* p, long stride, const S3& s) {
   store(p + 4 * stride, s.yz);
   store(p + 5 * stride, s.zz);
 }
-TIPOFF_INLINE vd dot(const V3& a, const V3& b) {
+template <class V>
+TIPOFF_INLINE V dot(const Triple<V>& a, const Triple<V>& b) {
   return a.x * b.x + a.y * b.y + a.z * b.z;
 }
-TIPOFF_INLINE V3 times(const S3& s, const V3& v) {
+template <class V>
+TIPOFF_INLINE Triple<V> times(const Symmetric<V>& s, const Triple<V>& v) {
   return {s.xx * v.x + s.xy * v.y + s.xz * v.z, s.xy * v.x + s.yy * v.y + s.yz * v.z,
           s.xz * v.x + s.yz * v.y + s.zz * v.z};
 }
@@ -247,54 +316,95 @@ void pull(const PullArgs& a) {
 // ---- cameras
 // --------------------------------------------------------------------------------------
 
-struct Distorted {
-  vd x, y, xx, xy, yy;
+// A lens with every number that the image of a point takes in all lanes, so that a loop over many
+// points reads them as they are.
+template <class V>
+struct Wide {
+  V R[9], fx, fy, skew, cx, cy;
+  V k1, k2, k3, k2x2, k3x3;
+  V p1, p2, p1x2, p2x2, p1x6, p2x6;
+  V max_r2;
 };
-
-TIPOFF_INLINE Distorted distort(const Lens& c, vd x, vd y, vd r2) {
-  const vd x2 = x * x;
-  const vd y2 = y * y;
-  const vd xy = x * y;
-  const vd radial = 1.0 + r2 * (c.k1 + r2 * (c.k2 + r2 * c.k3));
-  const vd slope = c.k1 + r2 * (2.0 * c.k2 + r2 * (3.0 * c.k3));
-  Distorted out;
-  out.x = x * radial + (2.0 * c.p1) * xy + c.p2 * (r2 + 2.0 * x2);
-  out.y = y * radial + c.p1 * (r2 + 2.0 * y2) + (2.0 * c.p2) * xy;
-  out.xx = radial + 2.0 * x2 * slope + (2.0 * c.p1) * y + (6.0 * c.p2) * x;
-  out.xy = 2.0 * xy * slope + (2.0 * c.p1) * x + (2.0 * c.p2) * y;
-  out.yy = radial + 2.0 * y2 * slope + (6.0 * c.p1) * y + (2.0 * c.p2) * x;
+template <class V, class T>
+TIPOFF_INLINE V every(T x) {
+  return V{} + x;
+}
+template <class V, class T>
+TIPOFF_INLINE Wide<V> wide(const Lens& c) {
+  Wide<V> out;
+  for (int i = 0; i < 9; ++i) out.R[i] = every<V>(static_cast<T>(c.R[i]));
+  out.fx = every<V>(static_cast<T>(c.fx));
+  out.fy = every<V>(static_cast<T>(c.fy));
+  out.skew = every<V>(static_cast<T>(c.skew));
+  out.cx = every<V>(static_cast<T>(c.cx));
+  out.cy = every<V>(static_cast<T>(c.cy));
+  out.k1 = every<V>(static_cast<T>(c.k1));
+  out.k2 = every<V>(static_cast<T>(c.k2));
+  out.k3 = every<V>(static_cast<T>(c.k3));
+  out.k2x2 = every<V>(static_cast<T>(2.0 * c.k2));
+  out.k3x3 = every<V>(static_cast<T>(3.0 * c.k3));
+  out.p1 = every<V>(static_cast<T>(c.p1));
+  out.p2 = every<V>(static_cast<T>(c.p2));
+  out.p1x2 = every<V>(static_cast<T>(2.0 * c.p1));
+  out.p2x2 = every<V>(static_cast<T>(2.0 * c.p2));
+  out.p1x6 = every<V>(static_cast<T>(6.0 * c.p1));
+  out.p2x6 = every<V>(static_cast<T>(6.0 * c.p2));
+  out.max_r2 = every<V>(static_cast<T>(c.max_r2));
   return out;
 }
 
-struct Image {
-  vd u, v, depth;
-  V3 du, dv;
-  vm ok;
+template <class V>
+struct Distorted {
+  V x, y, xx, xy, yy;
 };
 
-TIPOFF_INLINE Image image_of(const Lens& c, const V3& p) {
-  const vd x = c.R[0] * p.x + c.R[1] * p.y + c.R[2] * p.z + c.t[0];
-  const vd y = c.R[3] * p.x + c.R[4] * p.y + c.R[5] * p.z + c.t[1];
-  const vd z = c.R[6] * p.x + c.R[7] * p.y + c.R[8] * p.z + c.t[2];
-  Image out;
-  const vm front = z > all(1e-6);
-  const vd inv = all(1.0) / (front ? z : all(1.0));
-  const vd nx = x * inv;
-  const vd ny = y * inv;
-  const vd r2 = nx * nx + ny * ny;
-  out.ok = front & (r2 < all(c.max_r2));
-  const vd sx = out.ok ? nx : all(0.0);
-  const vd sy = out.ok ? ny : all(0.0);
-  const Distorted d = distort(c, sx, sy, out.ok ? r2 : all(0.0));
+template <class V>
+TIPOFF_INLINE Distorted<V> distort(const Wide<V>& c, V x, V y, V r2) {
+  const V x2 = x * x;
+  const V y2 = y * y;
+  const V xy = x * y;
+  const V radial = 1.0F + r2 * (c.k1 + r2 * (c.k2 + r2 * c.k3));
+  const V slope = c.k1 + r2 * (c.k2x2 + r2 * c.k3x3);
+  Distorted<V> out;
+  out.x = x * radial + c.p1x2 * xy + c.p2 * (r2 + 2.0F * x2);
+  out.y = y * radial + c.p1 * (r2 + 2.0F * y2) + c.p2x2 * xy;
+  out.xx = radial + 2.0F * x2 * slope + c.p1x2 * y + c.p2x6 * x;
+  out.xy = 2.0F * xy * slope + c.p1x2 * x + c.p2x2 * y;
+  out.yy = radial + 2.0F * y2 * slope + c.p1x6 * y + c.p2x2 * x;
+  return out;
+}
+
+template <class V, class M>
+struct Image {
+  V u, v, depth;
+  Triple<V> du, dv;
+  M ok;
+};
+
+// Of a point by its place along the camera's axes; derivatives by the world's.
+template <class M, class V>
+TIPOFF_INLINE Image<V, M> image_of(const Wide<V>& c, V x, V y, V z) {
+  const V zero{};
+  const V one = zero + 1.0F;
+  Image<V, M> out;
+  const M front = z > zero + 1e-6F;
+  const V inv = one / (front ? z : one);
+  const V nx = x * inv;
+  const V ny = y * inv;
+  const V r2 = nx * nx + ny * ny;
+  out.ok = front & (r2 < c.max_r2);
+  const V sx = out.ok ? nx : zero;
+  const V sy = out.ok ? ny : zero;
+  const Distorted<V> d = distort(c, sx, sy, out.ok ? r2 : zero);
   out.u = c.fx * d.x + c.skew * d.y + c.cx;
   out.v = c.fy * d.y + c.cy;
-  out.depth = out.ok ? z : all(-1.0);
-  const vd ux = (c.fx * d.xx + c.skew * d.xy) * inv;
-  const vd uy = (c.fx * d.xy + c.skew * d.yy) * inv;
-  const vd vx = (c.fy * d.xy) * inv;
-  const vd vy = (c.fy * d.yy) * inv;
-  const vd uz = -(ux * sx + uy * sy);
-  const vd vz = -(vx * sx + vy * sy);
+  out.depth = out.ok ? z : -one;
+  const V ux = (c.fx * d.xx + c.skew * d.xy) * inv;
+  const V uy = (c.fx * d.xy + c.skew * d.yy) * inv;
+  const V vx = (c.fy * d.xy) * inv;
+  const V vy = (c.fy * d.yy) * inv;
+  const V uz = -(ux * sx + uy * sy);
+  const V vz = -(vx * sx + vy * sy);
   out.du = {c.R[0] * ux + c.R[3] * uy + c.R[6] * uz, c.R[1] * ux + c.R[4] * uy + c.R[7] * uz,
             c.R[2] * ux + c.R[5] * uy + c.R[8] * uz};
   out.dv = {c.R[0] * vx + c.R[3] * vy + c.R[6] * vz, c.R[1] * vx + c.R[4] * vy + c.R[7] * vz,
@@ -302,33 +412,72 @@ TIPOFF_INLINE Image image_of(const Lens& c, const V3& p) {
   return out;
 }
 
-// Time after the first row at which the row through v was exposed, s.
-TIPOFF_INLINE vd row_time(const Lens& c, vd v) {
-  const vd row = most(all(0.0), least(all(1.0), v * (1.0 / c.height)));
-  return row * c.readout_s;
+TIPOFF_INLINE Image<vd, vm> image_of(const Lens& c, const Wide<vd>& lens, const V3& p) {
+  return image_of<vm>(lens,
+                      c.R[0] * p.x + c.R[1] * p.y + c.R[2] * p.z + c.t[0],
+                      c.R[3] * p.x + c.R[4] * p.y + c.R[5] * p.z + c.t[1],
+                      c.R[6] * p.x + c.R[7] * p.y + c.R[8] * p.z + c.t[2]);
 }
 
+// Time after the first row at which the row through v was exposed, s.
+TIPOFF_INLINE vs row_time(const Lens& c, vs v) {
+  const vs zero{};
+  const vs row = v * static_cast<float>(1.0 / c.height);
+  const vs low = row > zero ? row : zero;
+  return (low < zero + 1.0F ? low : zero + 1.0F) * static_cast<float>(c.readout_s);
+}
+
+// Where joints are seen from the camera's centre after `dt`: near enough for floats wherever the
+// world's origin lies.
+TIPOFF_INLINE Triple<vs> from_centre(const ProjectArgs& a, long i, vs dt) {
+  vs out[3];
+  for (int r = 0; r < 3; ++r) {
+    const double* p = a.state + (kP + r) * a.stride + i;
+    out[r] = narrow(load(p) - a.lens->center[r], load(p + W) - a.lens->center[r]) +
+             dt * load_narrow(a.state + (kV + r) * a.stride + i);
+  }
+  return {out[0], out[1], out[2]};
+}
+
+TIPOFF_INLINE Image<vs, vn> image_from_centre(const Wide<vs>& c, const Triple<vs>& d) {
+  return image_of<vn>(c, c.R[0] * d.x + c.R[1] * d.y + c.R[2] * d.z,
+                      c.R[3] * d.x + c.R[4] * d.y + c.R[5] * d.z,
+                      c.R[6] * d.x + c.R[7] * d.y + c.R[8] * d.z);
+}
+
+// g^T P g.
+TIPOFF_INLINE vs through(const vs p[6], const Triple<vs>& g) {
+  return g.x * (p[0] * g.x + p[1] * g.y + p[2] * g.z) + g.y * (p[1] * g.x + p[3] * g.y + p[4] * g.z) +
+         g.z * (p[2] * g.x + p[4] * g.y + p[5] * g.z);
+}
+
+// In single precision: 24 bits of a pixel's coordinate are thousands of times what any detector
+// knows of it.
 void project(const ProjectArgs& a) {
   const Lens& c = *a.lens;
+  const Wide<vs> lens = wide<vs, float>(c);
   const bool rolling = c.readout_s > 0.0;
   const long s = a.image_stride;
-  for (long i = 0; i < a.lanes; i += W) {
-    const V3 p = load3(a.state + kP * a.stride + i, a.stride);
-    const V3 v = load3(a.state + kV * a.stride + i, a.stride);
-    vd dt = all(a.offset_s);
-    Image m = image_of(c, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
+  for (long i = 0; i < a.lanes; i += 2 * W) {
+    vs dt = vs{} + static_cast<float>(a.offset_s);
+    Image<vs, vn> m = image_from_centre(lens, from_centre(a, i, dt));
     if (rolling) {
-      dt = a.offset_s + row_time(c, m.v);
-      m = image_of(c, {p.x + dt * v.x, p.y + dt * v.y, p.z + dt * v.z});
+      dt = static_cast<float>(a.offset_s) + row_time(c, m.v);
+      m = image_from_centre(lens, from_centre(a, i, dt));
     }
-    const S3 pp = load6(a.state + kPP * a.stride + i, a.stride);
-    const vd variance = 0.5 * (dot(m.du, times(pp, m.du)) + dot(m.dv, times(pp, m.dv)));
-    double* out = a.image + i;
+    vs pp[6];
+    for (int r = 0; r < 6; ++r) pp[r] = load_narrow(a.state + (kPP + r) * a.stride + i);
+    const vs variance = 0.5F * (through(pp, m.du) + through(pp, m.dv));
+    float* out = a.image + i;
     store(out + kU * s, m.u);
     store(out + kVpx * s, m.v);
     store(out + kDepth * s, m.depth);
-    store3(out + kDu * s, s, m.du);
-    store3(out + kDv * s, s, m.dv);
+    store(out + kDu * s, m.du.x);
+    store(out + (kDu + 1) * s, m.du.y);
+    store(out + (kDu + 2) * s, m.du.z);
+    store(out + kDv * s, m.dv.x);
+    store(out + (kDv + 1) * s, m.dv.y);
+    store(out + (kDv + 2) * s, m.dv.z);
     store(out + kImageVar * s, variance);
   }
 }
@@ -337,6 +486,7 @@ void project(const ProjectArgs& a) {
 // bits do not depend on its neighbours.
 void rays(const RayArgs& a) {
   const Lens& c = *a.lens;
+  const Wide<vd> lens = wide<vd, double>(c);
   for (long i = 0; i < a.lanes; i += W) {
     const vm given = load(a.given + i) > all(0.0);
     const vd ty = (load(a.v + i) - c.cy) * (1.0 / c.fy);
@@ -353,10 +503,10 @@ void rays(const RayArgs& a) {
     vm done = !given;
     vm good = done & ~done;
     for (int step = 0; step < 16; ++step) {
-      const Distorted d = distort(c, x, y, x * x + y * y);
+      const Distorted<vd> d = distort(lens, x, y, x * x + y * y);
       const vd ex = tx - d.x;
       const vd ey = ty - d.y;
-      const vm close = (ex < all(1e-10)) & (ex > all(-1e-10)) & (ey < all(1e-10)) & (ey > all(-1e-10));
+      const vm close = (ex < all(1e-7)) & (ex > all(-1e-7)) & (ey < all(1e-7)) & (ey > all(-1e-7));
       good = good | (close & ~done);
       done = done | close;
       if (!any(~done)) break;
@@ -390,146 +540,209 @@ void rays(const RayArgs& a) {
 // ---- association
 // -----------------------------------------------------------------------------------
 
+// The sum of eight lanes, in one order whatever the width.
 TIPOFF_INLINE double total_of(const vd* parts) {
-  double lane[8];
-  for (int p = 0; p < kParts; ++p) store(lane + p * W, parts[p]);
-  return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+#if TIPOFF_WIDTH == 4
+  const vd s = parts[0] + parts[1];
+  return (s[0] + s[1]) + (s[2] + s[3]);
+#else
+  const vd s = parts[0] + parts[2];
+  const vd t = parts[1] + parts[3];
+  return (s[0] + s[1]) + (t[0] + t[1]);
+#endif
 }
 
-TIPOFF_INLINE double least_of(const vd* parts) {
-  vd lowest = parts[0];
-  for (int p = 1; p < kParts; ++p) lowest = least(lowest, parts[p]);
-  double out = lowest[0];
-  for (int i = 1; i < W; ++i) out = lowest[i] < out ? lowest[i] : out;
+// Eight floats are kSingles registers.
+constexpr int kSingles = 4 / W;
+// Lanes changed with those four, two and one further.
+#if TIPOFF_WIDTH == 4
+#define TIPOFF_BY_FOUR(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3)
+#define TIPOFF_BY_TWO(x) __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5)
+#define TIPOFF_BY_ONE(x) __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6)
+#else
+#define TIPOFF_BY_TWO(x) __builtin_shufflevector(x, x, 2, 3, 0, 1)
+#define TIPOFF_BY_ONE(x) __builtin_shufflevector(x, x, 1, 0, 3, 2)
+#endif
+TIPOFF_INLINE float total_of(const vs* parts) {
+#if TIPOFF_WIDTH == 4
+  const vs four = parts[0] + TIPOFF_BY_FOUR(parts[0]);
+#else
+  const vs four = parts[0] + parts[1];
+#endif
+  const vs two = four + TIPOFF_BY_ONE(four);
+  const vs one = two + TIPOFF_BY_TWO(two);
+  return one[0];
+}
+TIPOFF_INLINE vs least(vs a, vs b) {
+  return a < b ? a : b;
+}
+TIPOFF_INLINE vs most(vs a, vs b) {
+  return a > b ? a : b;
+}
+// Of zeros the positive one, in whatever order they come.
+TIPOFF_INLINE float least_of(vs x) {
+#if TIPOFF_WIDTH == 4
+  x = least(x, TIPOFF_BY_FOUR(x));
+#endif
+  x = least(x, TIPOFF_BY_TWO(x));
+  x = least(x, TIPOFF_BY_ONE(x));
+  return x[0] + 0.0F;
+}
+TIPOFF_INLINE float most_of(vs x) {
+#if TIPOFF_WIDTH == 4
+  x = most(x, TIPOFF_BY_FOUR(x));
+#endif
+  x = most(x, TIPOFF_BY_TWO(x));
+  x = most(x, TIPOFF_BY_ONE(x));
+  return x[0] + 0.0F;
+}
+TIPOFF_INLINE int total_of(vn x) {
+#if TIPOFF_WIDTH == 4
+  x = x + TIPOFF_BY_FOUR(x);
+#endif
+  x = x + TIPOFF_BY_TWO(x);
+  x = x + TIPOFF_BY_ONE(x);
+  return x[0];
+}
+TIPOFF_INLINE vs each(float x) {
+  return vs{} + x;
+}
+TIPOFF_INLINE vn singles_before(long i, long end) {
+  vn at;
+  for (int w = 0; w < 2 * W; ++w) at[w] = w;
+  return at < (at - at) + static_cast<int>(end - i);
+}
+
+TIPOFF_INLINE long long total_of(vm lanes) {
+  long long out = lanes[0];
+  for (int i = 1; i < W; ++i) out += lanes[i];
   return out;
 }
-TIPOFF_INLINE double most_of(const vd* parts) {
-  vd highest = parts[0];
-  for (int p = 1; p < kParts; ++p) highest = most(highest, parts[p]);
-  double out = highest[0];
-  for (int i = 1; i < W; ++i) out = highest[i] > out ? highest[i] : out;
-  return out;
-}
 
-TIPOFF_INLINE vd load_floats(const float* p) {
-  vf r;
-  __builtin_memcpy(&r, p, sizeof r);
-  return __builtin_convertvector(r, vd);
-}
-
-// Every third of 3 W numbers, from the given one on.
+// Every third of 6 W numbers, from the given one on.
 template <int kFrom>
-TIPOFF_INLINE vd third(vd a, vd b, vd c) {
+TIPOFF_INLINE vs third(vs a, vs b, vs c) {
 #ifdef __clang__  // shuffles by constants only
-  vd out;
-  for (int i = 0; i < W; ++i) {
+  vs out;
+  for (int i = 0; i < 2 * W; ++i) {
     const int at = 3 * i + kFrom;
-    out[i] = at < W ? a[at] : at < 2 * W ? b[at - W] : c[at - 2 * W];
+    out[i] = at < 2 * W ? a[at] : at < 4 * W ? b[at - 2 * W] : c[at - 4 * W];
   }
   return out;
 #else
-  vm first;
-  vm second;
-  for (int i = 0; i < W; ++i) {
+  vn first;
+  vn second;
+  for (int i = 0; i < 2 * W; ++i) {
     const int at = 3 * i + kFrom;
-    first[i] = at < 2 * W ? at : 0;
-    second[i] = at < 2 * W ? i : at - W;
+    first[i] = at < 4 * W ? at : 0;
+    second[i] = at < 4 * W ? i : at - 2 * W;
   }
   return __builtin_shuffle(__builtin_shuffle(a, b, first), c, second);
 #endif
 }
 
+// What a register of joints at `row` holds, stored and taken into the sums; lanes that are not new
+// were there before.
+struct Sieving {
+  vn present;
+  vs x0, y0, x1, y1;
+};
+TIPOFF_INLINE void sift(const SieveArgs& a, const float* row, long i, long covered, Sieving& s) {
+  const vs first = load_single(row);
+  const vs second = load_single(row + 2 * W);
+  const vs last = load_single(row + 4 * W);
+  const vs u = third<0>(first, second, last);
+  const vs v = third<1>(first, second, last);
+  const vs c = third<2>(first, second, last);
+  const vs zero{};
+  // Comparisons with NaN are false, infinities lie outside.
+  const vn ok = (c > zero) & (c < each(1e38F)) & (u <= each(a.most_u)) & (u >= each(-a.most_u)) &
+                (v <= each(a.most_v)) & (v >= each(-a.most_v));
+  store(a.u + i, ok ? u : zero);
+  store(a.v + i, ok ? v : zero);
+  store(a.confidence + i, ok ? least(c, each(1.0F)) : zero);
+  s.present = s.present - (ok & ~singles_before(i, covered));
+  s.x0 = least(s.x0, ok ? u : each(1e30F));
+  s.y0 = least(s.y0, ok ? v : each(1e30F));
+  s.x1 = most(s.x1, ok ? u : each(-1e30F));
+  s.y1 = most(s.y1, ok ? v : each(-1e30F));
+}
+
 void sieve(const SieveArgs& a, Sieved& out) {
-  float row[3 * 64];
-  const long lanes = (a.joints + 7) / 8 * 8;
-  __builtin_memset(row, 0, 3 * sizeof(float) * static_cast<unsigned long>(lanes));
-  __builtin_memcpy(row, a.keypoints, 3 * sizeof(float) * static_cast<unsigned long>(a.joints));
-  vd weight[kParts], present[kParts], x0[kParts], y0[kParts], x1[kParts], y1[kParts];
-  for (int p = 0; p < kParts; ++p) {
-    weight[p] = present[p] = all(0.0);
-    x0[p] = y0[p] = all(1e30);
-    x1[p] = y1[p] = all(-1e30);
+  constexpr long kStep = 2 * W;
+  Sieving s{vn{}, each(1e30F), each(1e30F), each(-1e30F), each(-1e30F)};
+  const long padded = (a.joints + 7) / 8 * 8;
+  for (long i = a.joints / kStep * kStep; i < padded; i += kStep) {
+    store(a.u + i, vs{});
+    store(a.v + i, vs{});
+    store(a.confidence + i, vs{});
   }
-  for (long b = 0; b < lanes; b += 8) {
-    for (int p = 0; p < kParts; ++p) {
-      const long i = b + p * W;
-      const vd first = load_floats(row + 3 * i);
-      const vd second = load_floats(row + 3 * i + W);
-      const vd last = load_floats(row + 3 * i + 2 * W);
-      const vd u = third<0>(first, second, last);
-      const vd v = third<1>(first, second, last);
-      const vd c = third<2>(first, second, last);
-      // Comparisons with NaN are false, infinities lie outside.
-      const vm ok = (c > all(0.0)) & (c < all(1e38)) & (u <= all(a.most_u)) & (u >= all(-a.most_u)) &
-                    (v <= all(a.most_v)) & (v >= all(-a.most_v));
-      const vd sure = ok ? least(c, all(1.0)) : all(0.0);
-      store(a.u + i, ok ? u : all(0.0));
-      store(a.v + i, ok ? v : all(0.0));
-      store(a.confidence + i, sure);
-      weight[p] = weight[p] + sure;
-      present[p] = present[p] + (ok ? all(1.0) : all(0.0));
-      x0[p] = least(x0[p], ok ? u : all(1e30));
-      y0[p] = least(y0[p], ok ? v : all(1e30));
-      x1[p] = most(x1[p], ok ? u : all(-1e30));
-      y1[p] = most(y1[p], ok ? v : all(-1e30));
-    }
+  long i = 0;
+  for (; i + kStep <= a.joints; i += kStep) sift(a, a.keypoints + 3 * i, i, i, s);
+  if (i < a.joints && i > 0) {
+    // Nothing beyond the last joint is the caller's: the last register overlaps the one before.
+    sift(a, a.keypoints + 3 * (a.joints - kStep), a.joints - kStep, i, s);
+  } else if (i < a.joints) {
+    float row[3 * kStep] = {};
+    for (long n = 0; n < 3 * a.joints; ++n) row[n] = a.keypoints[n];
+    sift(a, row, 0, 0, s);
   }
-  out.weight = total_of(weight);
-  out.present = total_of(present);
-  out.x0 = least_of(x0);
-  out.y0 = least_of(y0);
-  out.x1 = most_of(x1);
-  out.y1 = most_of(y1);
+  out.present = total_of(s.present);
+  out.x0 = least_of(s.x0);
+  out.y0 = least_of(s.y0);
+  out.x1 = most_of(s.x1);
+  out.y1 = most_of(s.y1);
 }
 
 void noise(const NoiseArgs& a) {
-  for (long i = 0; i < a.lanes; i += W) {
-    const vd c = load(a.confidence + i);
-    const vm given = c > all(0.0);
-    const vm low = c < all(0.25);
-    const vm half = c < all(0.5);
-    const vm high = c < all(0.75);
-    const vd variance = low    ? all(a.band[0])
-                        : half ? all(a.band[1])
-                        : high ? all(a.band[2])
-                               : all(a.band[3]);
-    const vd inverse = low    ? all(a.inverse[0])
-                       : half ? all(a.inverse[1])
-                       : high ? all(a.inverse[2])
-                              : all(a.inverse[3]);
-    store(a.variance + i, given ? variance : all(0.0));
-    store(a.information + i, given ? inverse : all(0.0));
+  const vs zero{};
+  for (long i = 0; i < a.lanes; i += 2 * W) {
+    const vs c = load_single(a.confidence + i);
+    const vn given = c > zero;
+    const vn low = c < each(0.25F);
+    const vn half = c < each(0.5F);
+    const vn high = c < each(0.75F);
+    const vs variance = low    ? each(a.band[0])
+                        : half ? each(a.band[1])
+                        : high ? each(a.band[2])
+                               : each(a.band[3]);
+    const vs inverse = low    ? each(a.inverse[0])
+                       : half ? each(a.inverse[1])
+                       : high ? each(a.inverse[2])
+                              : each(a.inverse[3]);
+    store(a.variance + i, given ? variance : zero);
+    store(a.information + i, given ? inverse : zero);
   }
 }
 
 void box(const BoxArgs& a, Boxed& out) {
-  vd valid[kParts], inside[kParts], depth[kParts], variance[kParts];
-  vd x0[kParts], y0[kParts], x1[kParts], y1[kParts];
-  for (int p = 0; p < kParts; ++p) {
-    valid[p] = inside[p] = depth[p] = variance[p] = all(0.0);
-    x0[p] = y0[p] = all(1e30);
-    x1[p] = y1[p] = all(-1e30);
-  }
+  const vs zero{};
+  vs depth[kSingles], variance[kSingles];
+  for (int p = 0; p < kSingles; ++p) depth[p] = variance[p] = zero;
+  vn valid{};
+  vn inside{};
+  vs x0 = each(1e30F);
+  vs y0 = each(1e30F);
+  vs x1 = each(-1e30F);
+  vs y1 = each(-1e30F);
+  const vs width = each(static_cast<float>(a.width));
+  const vs height = each(static_cast<float>(a.height));
   for (long b = 0; b < a.joints; b += 8) {
-    for (int p = 0; p < kParts; ++p) {
-      const long i = b + p * W;
-      vm own = all(0.0) <= all(0.0);
-      if (i + W > a.joints) {
-        for (int w = 0; w < W; ++w) own[w] = i + w < a.joints ? -1 : 0;
-      }
-      const vd d = load(a.depth + i);
-      const vd u = load(a.u + i);
-      const vd v = load(a.v + i);
-      const vm ok = own & (d > all(0.0));
-      const vm in = ok & (u >= all(0.0)) & (u < all(a.width)) & (v >= all(0.0)) & (v < all(a.height));
-      valid[p] = valid[p] + (ok ? all(1.0) : all(0.0));
-      inside[p] = inside[p] + (in ? all(1.0) : all(0.0));
-      depth[p] = depth[p] + (ok ? d : all(0.0));
-      variance[p] = variance[p] + (ok ? load(a.variance + i) : all(0.0));
-      x0[p] = least(x0[p], ok ? u : all(1e30));
-      y0[p] = least(y0[p], ok ? v : all(1e30));
-      x1[p] = most(x1[p], ok ? u : all(-1e30));
-      y1[p] = most(y1[p], ok ? v : all(-1e30));
+    for (int p = 0; p < kSingles; ++p) {
+      const long i = b + p * 2 * W;
+      if (i >= a.joints) break;
+      const vs d = load_single(a.depth + i);
+      const vs u = load_single(a.u + i);
+      const vs v = load_single(a.v + i);
+      const vn ok = singles_before(i, a.joints) & (d > zero);
+      valid = valid - ok;
+      inside = inside - (ok & (u >= zero) & (u < width) & (v >= zero) & (v < height));
+      depth[p] = depth[p] + (ok ? d : zero);
+      variance[p] = variance[p] + (ok ? load_single(a.variance + i) : zero);
+      x0 = least(x0, ok ? u : each(1e30F));
+      y0 = least(y0, ok ? v : each(1e30F));
+      x1 = most(x1, ok ? u : each(-1e30F));
+      y1 = most(y1, ok ? v : each(-1e30F));
     }
   }
   out.valid = total_of(valid);
@@ -548,7 +761,7 @@ void reach(const ReachArgs& a) {
     const vd r = a.reach + a.part * most(load(b + 4 * a.stride), all(a.size));
     const vm close = (load(b) <= a.x1 + r) & (load(b + 2 * a.stride) >= a.x0 - r) &
                      (load(b + a.stride) <= a.y1 + r) & (load(b + 3 * a.stride) >= a.y0 - r);
-    for (int w = 0; w < W; ++w) a.near[i + w] = static_cast<unsigned char>(close[w] & 1);
+    a.near[i / 64] |= bits_of(close) << (i % 64);
   }
 }
 
@@ -563,7 +776,7 @@ void support(const SupportArgs& a) {
     vd sure = all(0.0);
     vd count = all(0.0);
     for (int f = 0; f < a.frames; ++f) {
-      const double* z = a.views[f] + i;
+      const float* z = a.views[f] + i;
       const vm hit = usable & (load(z + kInv * s) > all(0.0)) & (load(z + kR2 * s) <= all(2.0 * kCore));
       bits = bits | (hit & a.bits[f]);
       sure = sure + (hit ? load(z + kSure * s) : all(0.0));
@@ -578,25 +791,30 @@ void support(const SupportArgs& a) {
 }
 
 void misfit(const MisfitArgs& a, Misfit& out) {
-  vd sum[kParts], total[kParts], common[kParts], mu[kParts], mv[kParts];
-  for (int p = 0; p < kParts; ++p) sum[p] = total[p] = common[p] = mu[p] = mv[p] = all(0.0);
-  for (long b = 0; b < a.blocks; ++b) {
-    for (int p = 0; p < kParts; ++p) {
-      const long i = 8 * b + p * W;
-      const vd noise = load(a.noise + i);
-      const vm both = (noise > all(0.0)) & (load(a.depth + i) > all(0.0));
-      const vd image = load(a.variance + i);
-      const vd eu = load(a.zu + i) - load(a.u + i);
-      const vd ev = load(a.zv + i) - load(a.v + i);
-      const vd d2 = eu * eu + ev * ev;
-      const vd spread = 18.0 * (noise + image + a.floor);
-      const vd weight = a.vague / (a.vague + image);
-      const vd cost = weight * (d2 / (d2 + spread));
-      sum[p] = sum[p] + (both ? cost : all(0.0));
-      total[p] = total[p] + (both ? weight : all(0.0));
-      common[p] = common[p] + (both ? all(1.0) : all(0.0));
-      mu[p] = mu[p] + (both ? eu : all(0.0));
-      mv[p] = mv[p] + (both ? ev : all(0.0));
+  const vs zero{};
+  const vs vague = each(static_cast<float>(a.vague));
+  const vs least_noise = each(static_cast<float>(a.floor));
+  vs sum[kSingles], total[kSingles], mu[kSingles], mv[kSingles];
+  vn common{};
+  for (int p = 0; p < kSingles; ++p) sum[p] = total[p] = mu[p] = mv[p] = zero;
+  for (long b = 0; b < a.joints; b += 8) {
+    for (int p = 0; p < kSingles; ++p) {
+      const long i = b + p * 2 * W;
+      if (i >= a.joints) break;
+      const vs noise = load_single(a.noise + i);
+      const vn both = (noise > zero) & (load_single(a.depth + i) > zero);
+      const vs image = load_single(a.variance + i);
+      const vs eu = load_single(a.zu + i) - load_single(a.u + i);
+      const vs ev = load_single(a.zv + i) - load_single(a.v + i);
+      const vs d2 = eu * eu + ev * ev;
+      const vs far = d2 + 18.0F * (noise + image + least_noise);
+      // The weight vague / (vague + image), and by it the cost d2 / far.
+      const vs part = vague / (both ? (vague + image) * far : each(1.0F));
+      sum[p] = sum[p] + (both ? part * d2 : zero);
+      total[p] = total[p] + (both ? part * far : zero);
+      common = common - both;
+      mu[p] = mu[p] + (both ? eu : zero);
+      mv[p] = mv[p] + (both ? ev : zero);
     }
   }
   out.sum = total_of(sum);
@@ -606,68 +824,71 @@ void misfit(const MisfitArgs& a, Misfit& out) {
   out.mean_v = total_of(mv);
 }
 
+TIPOFF_INLINE F3 gather3(const float* const p[3], long i) {
+  return {load_single(p[0] + i), load_single(p[1] + i), load_single(p[2] + i)};
+}
+
+// Places are told from the first camera's centre.
 void meet(const MeetArgs& a, Meeting& out) {
-  vd sum[kParts], common[kParts];
-  vd low[3][kParts], high[3][kParts];
-  for (int p = 0; p < kParts; ++p) {
-    sum[p] = common[p] = all(0.0);
-    for (int k = 0; k < 3; ++k) {
-      low[k][p] = all(1e30);
-      high[k][p] = all(-1e30);
-    }
+  const vs zero{};
+  const vs one = each(1.0F);
+  vs sum[kSingles];
+  vn common{};
+  for (int p = 0; p < kSingles; ++p) sum[p] = zero;
+  vs low[3], high[3];
+  for (int k = 0; k < 3; ++k) {
+    low[k] = each(1e30F);
+    high[k] = each(-1e30F);
   }
-  const double bx = a.b->center[0] - a.a->center[0];
-  const double by = a.b->center[1] - a.a->center[1];
-  const double bz = a.b->center[2] - a.a->center[2];
-  for (long block = 0; block < a.blocks; ++block) {
-    for (int p = 0; p < kParts; ++p) {
-      const long i = 8 * block + p * W;
-      const vm both = (load(a.valid_a + i) > all(0.0)) & (load(a.valid_b + i) > all(0.0));
-      const V3 da = gather3(a.ray_a, i);
-      const V3 db = gather3(a.ray_b, i);
-      const vd c = dot(da, db);
-      const vd det = 1.0 - c * c;
-      const vd ba = bx * da.x + by * da.y + bz * da.z;
-      const vd bb = bx * db.x + by * db.y + bz * db.z;
-      const vm apart = det > all(1e-6);
-      const vd s = all(1.0) / (apart ? det : all(1.0));
-      const vd ta = (ba - c * bb) * s;
-      const vd tb = (c * ba - bb) * s;
-      const vm ok = both & apart & (ta > all(0.1)) & (tb > all(0.1));
-      const vd gx = bx + tb * db.x - ta * da.x;
-      const vd gy = by + tb * db.y - ta * da.y;
-      const vd gz = bz + tb * db.z - ta * da.z;
-      const vd gap2 = gx * gx + gy * gy + gz * gz;
-      const vd ta2 = ok ? ta * ta : all(1.0);
-      const vd tb2 = ok ? tb * tb : all(1.0);
-      const vd r2 = 0.5 * gap2 * (a.scale_a / ta2 + a.scale_b / tb2);
-      const vd cost = ok ? r2 / (r2 + 1.0) : all(1.0);
-      sum[p] = sum[p] + (both ? cost : all(0.0));
-      common[p] = common[p] + (both ? all(1.0) : all(0.0));
-      const vd x[3] = {a.a->center[0] + ta * da.x + 0.5 * gx, a.a->center[1] + ta * da.y + 0.5 * gy,
-                       a.a->center[2] + ta * da.z + 0.5 * gz};
+  const vs bx = each(static_cast<float>(a.b->center[0] - a.a->center[0]));
+  const vs by = each(static_cast<float>(a.b->center[1] - a.a->center[1]));
+  const vs bz = each(static_cast<float>(a.b->center[2] - a.a->center[2]));
+  const vs scale_a = each(static_cast<float>(a.scale_a));
+  const vs scale_b = each(static_cast<float>(a.scale_b));
+  for (long block = 0; 8 * block < a.joints; ++block) {
+    for (int p = 0; p < kSingles; ++p) {
+      const long i = 8 * block + p * 2 * W;
+      if (i >= a.joints) break;
+      const vn both = (load_single(a.valid_a + i) > zero) & (load_single(a.valid_b + i) > zero);
+      const F3 da = gather3(a.ray_a, i);
+      const F3 db = gather3(a.ray_b, i);
+      const vs c = dot(da, db);
+      const vs det = one - c * c;
+      const vs ba = bx * da.x + by * da.y + bz * da.z;
+      const vs bb = bx * db.x + by * db.y + bz * db.z;
+      const vn apart = det > each(1e-6F);
+      const vs s = one / (apart ? det : one);
+      const vs ta = (ba - c * bb) * s;
+      const vs tb = (c * ba - bb) * s;
+      const vn ok = both & apart & (ta > each(0.1F)) & (tb > each(0.1F));
+      const vs gx = bx + tb * db.x - ta * da.x;
+      const vs gy = by + tb * db.y - ta * da.y;
+      const vs gz = bz + tb * db.z - ta * da.z;
+      const vs gap2 = gx * gx + gy * gy + gz * gz;
+      // r2 / (r2 + 1) for r2 the squared gap in allowed errors, by one division.
+      const vs ta2 = ta * ta;
+      const vs tb2 = tb * tb;
+      const vs gap = ok ? 0.5F * gap2 * (scale_a * tb2 + scale_b * ta2) : one;
+      const vs cost = gap / (gap + (ok ? ta2 * tb2 : zero));
+      sum[p] = sum[p] + (both ? cost : zero);
+      common = common - both;
+      const vs x[3] = {ta * da.x + 0.5F * gx, ta * da.y + 0.5F * gy, ta * da.z + 0.5F * gz};
       for (int k = 0; k < 3; ++k) {
-        low[k][p] = least(low[k][p], ok ? x[k] : all(1e30));
-        high[k][p] = most(high[k][p], ok ? x[k] : all(-1e30));
+        low[k] = least(low[k], ok ? x[k] : each(1e30F));
+        high[k] = most(high[k], ok ? x[k] : each(-1e30F));
       }
     }
     // Two who are not one body show it in their first joints.
     if (block == 0) {
-      const double some = total_of(common);
-      if (some >= 4.0 && total_of(sum) > 0.9 * some) break;
+      const int some = total_of(common);
+      if (some >= 4 && total_of(sum) > 0.9F * static_cast<float>(some)) break;
     }
   }
   out.sum = total_of(sum);
   out.common = total_of(common);
   for (int k = 0; k < 3; ++k) {
-    out.low[k] = 1e30;
-    out.high[k] = -1e30;
-    for (int p = 0; p < kParts; ++p) {
-      for (int w = 0; w < W; ++w) {
-        if (low[k][p][w] < out.low[k]) out.low[k] = low[k][p][w];
-        if (high[k][p][w] > out.high[k]) out.high[k] = high[k][p][w];
-      }
-    }
+    out.low[k] = least_of(low[k]);
+    out.high[k] = most_of(high[k]);
   }
 }
 
@@ -701,143 +922,165 @@ TIPOFF_INLINE void add_outer(S3& a, const V3& j, vd w) {
 
 // One view of a joint, linearised: its share of the normal equations, in variances.
 struct Term {
-  S3 a;
-  V3 b;
-  vd c;
-  vd inv;
+  F6 a;
+  F3 b;
+  vs c;
+  vs inv;
 };
 
 // Squared residual in variances after a move; what rounding leaves below zero is none.
-TIPOFF_INLINE vd residual(const Term& t, const V3& move) {
-  const V3 am = times(t.a, move);
-  return most(all(0.0), t.c - 2.0 * dot(t.b, move) + dot(move, am));
+TIPOFF_INLINE vs residual(const Term& t, const F3& move) {
+  const F3 am = times(t.a, move);
+  return most(vs{}, t.c - 2.0F * dot(t.b, move) + dot(move, am));
 }
 
-TIPOFF_INLINE void add(S3& sum, const S3& a) {
-  sum = {sum.xx + a.xx, sum.xy + a.xy, sum.xz + a.xz, sum.yy + a.yy, sum.yz + a.yz, sum.zz + a.zz};
+TIPOFF_INLINE void add_scaled(F6& sum, vs w, const F6& a) {
+  sum = {sum.xx + w * a.xx, sum.xy + w * a.xy, sum.xz + w * a.xz,
+         sum.yy + w * a.yy, sum.yz + w * a.yz, sum.zz + w * a.zz};
+}
+TIPOFF_INLINE S3 widen(const F6& a, int half) {
+  return {widen(a.xx, half), widen(a.xy, half), widen(a.xz, half),
+          widen(a.yy, half), widen(a.yz, half), widen(a.zz, half)};
+}
+TIPOFF_INLINE V3 widen(const F3& a, int half) {
+  return {widen(a.x, half), widen(a.y, half), widen(a.z, half)};
 }
 TIPOFF_INLINE S3 scaled(vd w, const S3& a) {
   return {w * a.xx, w * a.xy, w * a.xz, w * a.yy, w * a.yz, w * a.zz};
 }
 
+TIPOFF_INLINE vs term_of(const float* m, const float* z, long s, Term& t) {
+  const vs zero{};
+  t.inv = load_single(m + kDepth * s) > zero ? load_single(z + kInv * s) : zero;
+  const vs eu = load_single(z + kZu * s) - load_single(m + kU * s);
+  const vs ev = load_single(z + kZv * s) - load_single(m + kVpx * s);
+  const F3 du = load3_single(m + kDu * s, s);
+  const F3 dv = load3_single(m + kDv * s, s);
+  const F3 wu{t.inv * du.x, t.inv * du.y, t.inv * du.z};
+  const F3 wv{t.inv * dv.x, t.inv * dv.y, t.inv * dv.z};
+  t.a = {wu.x * du.x + wv.x * dv.x, wu.x * du.y + wv.x * dv.y, wu.x * du.z + wv.x * dv.z,
+         wu.y * du.y + wv.y * dv.y, wu.y * du.z + wv.y * dv.z, wu.z * du.z + wv.z * dv.z};
+  t.b = {wu.x * eu + wv.x * ev, wu.y * eu + wv.y * ev, wu.z * eu + wv.z * ev};
+  t.c = t.inv * (eu * eu + ev * ev);
+  return t.inv > zero ? each(1.0F) : zero;
+}
+
 // The robust maximum a posteriori point of every joint over all its views, linearised at the
 // prediction: a prediction is near enough that the camera bends by hundredths of a pixel between.
+// Views are summed up in single precision; the prior and the equations are double.
 void solve(const SolveArgs& a) {
   constexpr int kSteps = 2;
+  const vs core = each(static_cast<float>(kCore));
+  const vs zero{};
   const long s = a.image_stride;
   const long o = a.solution_stride;
   Term terms[64];
-  for (long i = 0; i < a.lanes; i += W) {
-    vd count = all(0.0);
+  for (long i = 0; i < a.lanes; i += 2 * W) {
+    vs count = zero;
     for (int f = 0; f < a.frames; ++f) {
-      const double* m = a.images[f] + i;
-      const double* z = a.views[f] + i;
-      Term& t = terms[f];
-      t.inv = load(m + kDepth * s) > all(0.0) ? load(z + kInv * s) : all(0.0);
-      count = count + (t.inv > all(0.0) ? all(1.0) : all(0.0));
-      const vd eu = load(z + kZu * s) - load(m + kU * s);
-      const vd ev = load(z + kZv * s) - load(m + kVpx * s);
-      const V3 du = load3(m + kDu * s, s);
-      const V3 dv = load3(m + kDv * s, s);
-      const V3 wu{t.inv * du.x, t.inv * du.y, t.inv * du.z};
-      const V3 wv{t.inv * dv.x, t.inv * dv.y, t.inv * dv.z};
-      t.a = {wu.x * du.x + wv.x * dv.x, wu.x * du.y + wv.x * dv.y, wu.x * du.z + wv.x * dv.z,
-             wu.y * du.y + wv.y * dv.y, wu.y * du.z + wv.y * dv.z, wu.z * du.z + wv.z * dv.z};
-      t.b = {wu.x * eu + wv.x * ev, wu.y * eu + wv.y * ev, wu.z * eu + wv.z * ev};
-      t.c = t.inv * (eu * eu + ev * ev);
+      count = count + term_of(a.images[f] + i, a.views[f] + i, s, terms[f]);
     }
-    double* out = a.solution + i;
-    store(out + kCount * o, count);
-    if (!any(count > all(0.0))) {
-      for (int r = 0; r < kCount; ++r) store(out + r * o, all(0.0));
-      store(out + kPriorCost * o, all(0.0));
-      continue;
+    vm ok[2];
+    S3 prior[2];
+    V3 move[2];
+    for (int h = 0; h < 2; ++h) {
+      prior[h] = inverse(load6(a.state + kPP * a.stride + i + h * W, a.stride), ok[h]);
+      move[h] = {all(0.0), all(0.0), all(0.0)};
     }
-    vm ok;
-    const S3 prior = inverse(load6(a.state + kPP * a.stride + i, a.stride), ok);
-    V3 move{all(0.0), all(0.0), all(0.0)};
-    vm robust = ok & ~ok;
+    F3 moved{zero, zero, zero};
     for (int step = 0; step < kSteps; ++step) {
-      S3 n = prior;
-      V3 b{all(0.0), all(0.0), all(0.0)};
+      F6 n{zero, zero, zero, zero, zero, zero};
+      F3 b{zero, zero, zero};
       for (int f = 0; f < a.frames; ++f) {
         const Term& t = terms[f];
-        vd r2 = step == 0 ? t.c : residual(t, move);
-        const vm far = r2 > all(kCore);
-        if (any(far)) {
-          robust = robust | far;
-          // Before the first step the prediction's own error is part of the residual.
-          if (step == 0) r2 = r2 / (1.0 + t.inv * load(a.images[f] + kImageVar * s + i));
-          const vd w = weight_of(r2);
-          add(n, scaled(w, t.a));
-          b = {b.x + w * t.b.x, b.y + w * t.b.y, b.z + w * t.b.z};
+        vs limit = core;
+        vs r2 = t.c;
+        if (step == 0) {
+          // Before the first step the prediction's own error is part of the residual, where that
+          // is large.
+          limit = core * (each(1.0F) + t.inv * load_single(a.images[f] + kImageVar * s + i));
         } else {
-          add(n, t.a);
-          b = {b.x + t.b.x, b.y + t.b.y, b.z + t.b.z};
+          r2 = residual(t, moved);
         }
+        const vs root = limit / most(r2, limit);
+        const vs w = root * root;
+        add_scaled(n, w, t.a);
+        b = {b.x + w * t.b.x, b.y + w * t.b.y, b.z + w * t.b.z};
       }
-      vm fine;
-      const V3 next = times(inverse(n, fine), b);
-      ok = ok & fine;
-      move = {fine ? next.x : move.x, fine ? next.y : move.y, fine ? next.z : move.z};
-      // A lane that never had an outlier is solved by one step, the second shows that none has
-      // appeared; any further one repeats it to the bit.
-      if (step > 0 && !any(robust)) break;
+      for (int h = 0; h < 2; ++h) {
+        const S3 views = widen(n, h);
+        vm fine;
+        const V3 next = times(inverse({prior[h].xx + views.xx, prior[h].xy + views.xy,
+                                       prior[h].xz + views.xz, prior[h].yy + views.yy,
+                                       prior[h].yz + views.yz, prior[h].zz + views.zz},
+                                      fine),
+                              widen(b, h));
+        ok[h] = ok[h] & fine;
+        move[h] = {fine ? next.x : move[h].x, fine ? next.y : move[h].y, fine ? next.z : move[h].z};
+      }
+      moved = {narrow(move[0].x, move[1].x), narrow(move[0].y, move[1].y),
+               narrow(move[0].z, move[1].z)};
     }
-    vd cost = all(0.0);
-    vd inliers = all(0.0);
-    S3 info{all(0.0), all(0.0), all(0.0), all(0.0), all(0.0), all(0.0)};
+    vs cost = zero;
+    vs inliers = zero;
+    F6 info{zero, zero, zero, zero, zero, zero};
     for (int f = 0; f < a.frames; ++f) {
       const Term& t = terms[f];
-      const vd r2 = residual(t, move);
-      const vm given = t.inv > all(0.0);
-      store(a.views[f] + kR2 * s + i, given ? r2 : all(1e9));
-      if (any(r2 > all(kCore))) {
-        const vd weight = weight_of(r2);
-        cost = cost + (given ? loss_of(r2) : all(0.0));
-        inliers = inliers + ((given & (weight >= all(0.4))) ? all(1.0) : all(0.0));
-        add(info, scaled(weight, t.a));
-      } else {
-        cost = cost + (given ? r2 : all(0.0));
-        inliers = inliers + (given ? all(1.0) : all(0.0));
-        add(info, t.a);
-      }
+      const vs r2 = residual(t, moved);
+      const vn given = t.inv > zero;
+      store(a.views[f] + kR2 * s + i, given ? r2 : each(1e9F));
+      const vs root = core / most(r2, core);
+      const vs weight = root * root;
+      const vs loss = r2 > core ? core * (2.0F - root) : r2;
+      cost = cost + (given ? loss : zero);
+      inliers = inliers + ((given & (weight >= each(0.4F))) ? each(1.0F) : zero);
+      add_scaled(info, weight, t.a);
     }
-    store3(out + kMove * o, o, move);
-    store6(out + kInfo * o, o, info);
-    store(out + kCost * o, cost);
-    store(out + kInliers * o, ok ? inliers : all(-1.0));
-    store(out + kPriorCost * o, dot(move, times(prior, move)));
+    for (int h = 0; h < 2; ++h) {
+      double* out = a.solution + i + h * W;
+      const vm seen = widen(count, h) > all(0.0);
+      store(out + kCount * o, widen(count, h));
+      const V3 to{seen ? move[h].x : all(0.0), seen ? move[h].y : all(0.0),
+                  seen ? move[h].z : all(0.0)};
+      store3(out + kMove * o, o, to);
+      store6(out + kInfo * o, o, widen(info, h));
+      store(out + kCost * o, widen(cost, h));
+      store(out + kInliers * o, (ok[h] | ~seen) ? widen(inliers, h) : all(-1.0));
+      store(out + kPriorCost * o, dot(to, times(prior[h], to)));
+    }
   }
 }
 
 void miss(const MissArgs& a, Missed& out) {
+  const vs zero{};
   const long s = a.stride;
   const long o = a.solution_stride;
-  vd count[kParts], u[kParts], v[kParts], squares[kParts], variance[kParts];
-  for (int p = 0; p < kParts; ++p) count[p] = u[p] = v[p] = squares[p] = variance[p] = all(0.0);
+  const vs far2 = each(static_cast<float>(a.far2));
+  vs u[kSingles], v[kSingles], squares[kSingles], variance[kSingles];
+  vn count{};
+  for (int p = 0; p < kSingles; ++p) u[p] = v[p] = squares[p] = variance[p] = zero;
   for (long b = 0; b < a.joints; b += 8) {
-    for (int p = 0; p < kParts; ++p) {
-      const long i = b + p * W;
-      vm own = all(0.0) <= all(0.0);
-      if (i + W > a.joints) {
-        for (int w = 0; w < W; ++w) own[w] = i + w < a.joints ? -1 : 0;
-      }
-      const double* m = a.image + i;
-      const double* z = a.view + i;
-      const V3 move = load3(a.solution + kMove * o + i, o);
-      const vd inv = load(z + kInv * s);
-      const vm given = own & (inv > all(0.0)) & (load(a.solution + kInliers * o + i) >= all(0.0));
-      const vd ru = load(z + kZu * s) - load(m + kU * s) - dot(load3(m + kDu * s, s), move);
-      const vd rv = load(z + kZv * s) - load(m + kVpx * s) - dot(load3(m + kDv * s, s), move);
-      const vd r2 = ru * ru + rv * rv;
-      const vd own_variance = all(1.0) / (given ? inv : all(1.0));
-      const vm ok = given & (r2 <= most(all(a.far2), a.sigmas2 * own_variance));
-      count[p] = count[p] + (ok ? all(1.0) : all(0.0));
-      u[p] = u[p] + (ok ? ru : all(0.0));
-      v[p] = v[p] + (ok ? rv : all(0.0));
-      squares[p] = squares[p] + (ok ? r2 : all(0.0));
-      variance[p] = variance[p] + (ok ? own_variance : all(0.0));
+    for (int p = 0; p < kSingles; ++p) {
+      const long i = b + p * 2 * W;
+      if (i >= a.joints) break;
+      const float* m = a.image + i;
+      const float* z = a.view + i;
+      const F3 move = load3_narrow(a.solution + kMove * o + i, o);
+      const vs inv = load_single(z + kInv * s);
+      const vn given = singles_before(i, a.joints) & (inv > zero) &
+                       (load_narrow(a.solution + kInliers * o + i) >= zero);
+      const vs ru = load_single(z + kZu * s) - load_single(m + kU * s) -
+                    dot(load3_single(m + kDu * s, s), move);
+      const vs rv = load_single(z + kZv * s) - load_single(m + kVpx * s) -
+                    dot(load3_single(m + kDv * s, s), move);
+      const vs r2 = ru * ru + rv * rv;
+      const vs own = each(1.0F) / (given ? inv : each(1.0F));
+      const vn ok = given & (r2 <= most(far2, static_cast<float>(a.sigmas2) * own));
+      count = count - ok;
+      u[p] = u[p] + (ok ? ru : zero);
+      v[p] = v[p] + (ok ? rv : zero);
+      squares[p] = squares[p] + (ok ? r2 : zero);
+      variance[p] = variance[p] + (ok ? own : zero);
     }
   }
   out.count = total_of(count);
@@ -847,18 +1090,118 @@ void miss(const MissArgs& a, Missed& out) {
   out.variance = total_of(variance);
 }
 
+bool doubt(const DoubtArgs& a) {
+  const long o = a.solution_stride;
+  bool found = false;
+  for (long i = 0; i < a.lanes; i += W) {
+    const double* x = a.solution + i;
+    const V3 move = load3(x + kMove * o, o);
+    const vd inliers = load(x + kInliers * o);
+    const vd count = load(x + kCount * o);
+    const vd outliers = count - inliers;
+    const vm torn = (count >= all(2.0)) &
+                    (((outliers >= all(2.0)) & (a.share * outliers >= count)) |
+                     (load(x + kPriorCost * o) > all(a.cap)));
+    const vm doubtful = (count >= all(1.0)) &
+                        (torn | (inliers < all(0.0)) | (dot(move, move) > all(a.far2)));
+    for (int w = 0; w < W; ++w) a.doubtful[i + w] = 0;
+    if (!any(doubtful)) continue;
+    found = true;
+    for (int w = 0; w < W; ++w) a.doubtful[i + w] = static_cast<unsigned char>(doubtful[w] & 1);
+  }
+  return found;
+}
+
+void lively(const LivelyArgs& a) {
+  const long o = a.solution_stride;
+  for (long i = 0; i < a.lanes; i += W) {
+    const vd inliers = load(a.solution + kInliers * o + i);
+    const vd count = load(a.solution + kCount * o + i);
+    const vd move2 = load(a.move2 + i);
+    const vd lost = load(a.lost + i);
+    const vm usable = (load(a.teaches + i) > all(0.0)) & (count >= all(1.0)) &
+                      (inliers + a.outliers >= count) & (lost > all(0.0)) &
+                      !(load(a.fresh + i) > all(0.0));
+    const vd ratio = a.goal * move2 / (usable ? lost : all(1.0));
+    const vd before = load(a.level + i);
+    vd level = before * (1.0 + a.gain * (least(ratio, all(a.most_ratio)) - 1.0));
+    level = level + a.fade * (1.0 - level);
+    level = most(all(a.least_level), least(all(a.most_level), level));
+    store(a.level + i, usable ? level : before);
+    store(a.moved + i, usable ? least(move2, a.most * lost) : all(0.0));
+    store(a.expected + i, usable ? lost : all(0.0));
+  }
+}
+
+void lesson(const LessonArgs& a, Lesson& out) {
+  const long s = a.view_stride;
+  const long o = a.solution_stride;
+  vd sum[4][kParts], share[4][kParts];
+  vm count[4];
+  vm seen{};
+  vm inside{};
+  for (int b = 0; b < 4; ++b) {
+    count[b] = seen;
+    for (int p = 0; p < kParts; ++p) sum[b][p] = share[b][p] = all(0.0);
+  }
+  for (long i = 0; i < a.lanes; i += 8) {
+    for (int p = 0; p < kParts; ++p) {
+      const float* z = a.view + i + p * W;
+      const double* x = a.solution + i + p * W;
+      const vd inv = load(z + kInv * s);
+      const vd r2 = load(z + kR2 * s);
+      const vd left = load(z + kShare * s);
+      const vd sure = load(z + kSure * s);
+      const vd inliers = load(x + kInliers * o);
+      const vm given = inv > all(0.0);
+      const vm near = r2 <= all(kCore);
+      const vm many = given & (load(x + kCount * o) >= all(3.0));
+      seen = seen - many;
+      inside = inside - (many & near & (inliers != all(-1.0)));
+      const vm ok = given & near & (left > all(a.least_share)) & (inliers >= all(0.0));
+      const vd squares = r2 / (ok ? inv : all(1.0));
+      // The mean of r2 over r2 <= 6 for two Gaussian coordinates of variance m / 2 each,
+      // m - 6 / (exp(6 / m) - 1), within 0.0005 for m from 0.4 to 2.
+      const vd m = least(all(2.0), left);
+      const vd mean =
+          0.03321083 + m * (0.80876615 + m * (0.38021505 + m * (-0.28869749 + m * 0.05150293)));
+      const vm low = sure < all(0.25);
+      const vm half = sure < all(0.5);
+      const vm high = sure < all(0.75);
+      const vm band[4] = {ok & low, ok & half & ~low, ok & high & ~half, ok & ~high};
+      for (int b = 0; b < 4; ++b) {
+        sum[b][p] = sum[b][p] + (band[b] ? squares : all(0.0));
+        share[b][p] = share[b][p] + (band[b] ? mean : all(0.0));
+        count[b] = count[b] - band[b];
+      }
+    }
+  }
+  for (int b = 0; b < 4; ++b) {
+    out.sum[b] = total_of(sum[b]);
+    out.share[b] = total_of(share[b]);
+    out.count[b] = static_cast<double>(total_of(count[b]));
+  }
+  out.seen = static_cast<double>(total_of(seen));
+  out.inside = static_cast<double>(total_of(inside));
+}
+
 void condition(const ConditionArgs& a) {
   const long o = a.solution_stride;
   const long s = a.image_stride;
   for (long i = 0; i < a.lanes; i += W) {
-    vm apply = load(a.apply + i) > all(0.0);
+    const vd count = load(a.solution + kCount * o + i);
+    const vd inliers = load(a.solution + kInliers * o + i);
+    vm apply = (count >= all(1.0)) & (inliers >= all(0.0));
     store(a.gained[0] + i, all(0.0));
     store(a.gained[1] + i, all(0.0));
     if (!any(apply)) continue;
     const Full before = load_full(a.state + i, a.stride);
     const double* x = a.solution + i;
     const V3 move = load3(x + kMove * o, o);
-    const S3 info = load6(x + kInfo * o, o);
+    // Views that contradict each other make a point less sure than the agreeing ones alone would
+    // say: their information counts by the square of the part that agrees.
+    const vd part = least(all(1.0), inliers / (apply ? count : all(1.0)));
+    const S3 info = scaled(part * part, load6(x + kInfo * o, o));
     vm ok;
     vm fine;
     const S3 prior = inverse(before.pp, ok);
@@ -874,19 +1217,24 @@ void condition(const ConditionArgs& a) {
     store(a.gained[1] + i, apply ? lost : all(0.0));
     if (a.shares == 0) continue;
     for (int f = 0; f < a.frames; ++f) {
-      const double* m = a.images[f] + i;
-      double* z = a.views[f] + i;
+      const float* m = a.images[f] + i;
+      float* z = a.views[f] + i;
       const V3 du = load3(m + kDu * s, s);
       const V3 dv = load3(m + kDv * s, s);
       const vd inv = load(z + kInv * s);
       const vd leverage = (dot(du, times(post, du)) + dot(dv, times(post, dv))) * inv;
-      store(z + kShare * s, apply ? 2.0 - leverage : all(0.0));
+      store_narrow(z + kShare * s, apply ? 2.0 - leverage : all(0.0));
     }
   }
 }
 
+// A step shorter than a tenth of a millimetre, squared, is the last.
+constexpr double kRest2 = 1e-8;
+
 void full(const FullArgs& a) {
   const long o = a.solution_stride;
+  Wide<vd> lenses[64];
+  for (int f = 0; f < a.frames; ++f) lenses[f] = wide<vd, double>(*a.lenses[f]);
   for (long i = 0; i < a.lanes; i += W) {
     const V3 start = gather3(a.start, i);
     const V3 velocity = gather3(a.velocity, i);
@@ -904,7 +1252,9 @@ void full(const FullArgs& a) {
     vd inliers = all(0.0);
     vd count = all(0.0);
     S3 info = known;
+    vm rests = ok & ~ok;
     for (int step = 0; step <= a.steps; ++step) {
+      if (!any(~rests)) step = a.steps;
       info = {all(0.0), all(0.0), all(0.0), all(0.0), all(0.0), all(0.0)};
       V3 b{all(0.0), all(0.0), all(0.0)};
       cost = all(0.0);
@@ -915,8 +1265,8 @@ void full(const FullArgs& a) {
         const vd inv = load(z + kInv * a.stride);
         const vm given = inv > all(0.0);
         const vd dt = load(a.times[f] + i);
-        const Image m = image_of(
-            *a.lenses[f],
+        const Image<vd, vm> m = image_of(
+            *a.lenses[f], lenses[f],
             {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
         const vd eu = load(z + kZu * a.stride) - m.u;
         const vd ev = load(z + kZv * a.stride) - m.v;
@@ -944,9 +1294,12 @@ void full(const FullArgs& a) {
       }
       vm fine;
       const V3 move = times(inverse(n, fine), b);
-      ok = ok & fine;
-      point = {fine ? point.x + move.x : point.x, fine ? point.y + move.y : point.y,
-               fine ? point.z + move.z : point.z};
+      // A lane that has come to rest stays, whatever its neighbours still do.
+      const vm goes = fine & ~rests;
+      ok = ok & (fine | rests);
+      point = {goes ? point.x + move.x : point.x, goes ? point.y + move.y : point.y,
+               goes ? point.z + move.z : point.z};
+      rests = rests | (fine & (dot(move, move) < all(kRest2))) | ~(count > all(0.0));
     }
     double* out = a.solution + i;
     const vd mx = point.x - start.x;
@@ -992,6 +1345,8 @@ void pair(const PairArgs& a) {
 
 // The robust cost of all views at given points.
 void cost(const CostArgs& a) {
+  Wide<vd> lenses[64];
+  for (int f = 0; f < a.frames; ++f) lenses[f] = wide<vd, double>(*a.lenses[f]);
   for (long i = 0; i < a.lanes; i += W) {
     const V3 point = gather3(a.point, i);
     const V3 velocity = gather3(a.velocity, i);
@@ -1000,8 +1355,8 @@ void cost(const CostArgs& a) {
       const double* z = a.views[f] + i;
       const vd inv = load(z + kInv * a.stride);
       const vd dt = load(a.times[f] + i);
-      const Image m = image_of(
-          *a.lenses[f],
+      const Image<vd, vm> m = image_of(
+          *a.lenses[f], lenses[f],
           {point.x + dt * velocity.x, point.y + dt * velocity.y, point.z + dt * velocity.z});
       const vd eu = load(z + kZu * a.stride) - m.u;
       const vd ev = load(z + kZv * a.stride) - m.v;
@@ -1127,7 +1482,7 @@ void smooth(const SmoothArgs& a) {
 
 extern const Kernels table;
 const Kernels table = {TIPOFF_ISA_NAME, predict, pull,  project,   sieve, noise, box,  reach,
-                       support,         misfit,  solve, miss,      condition, full, pair, cost,
+                       support,         misfit,  solve, doubt, lively, lesson, miss,      condition, full, pair, cost,
                        rays,            meet,    smooth};
 
 }  // namespace TIPOFF_ISA

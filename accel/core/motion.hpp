@@ -8,6 +8,9 @@
 
 namespace tipoff {
 
+// After a longer step than this predictions are wide: they tell little of who is who, and nothing
+// of how lively a single joint is.
+inline constexpr double kWideStep_s = 0.1;
 // Longest step that is predicted in one go, s.
 inline constexpr double kLongestStep_s = 2.0;
 

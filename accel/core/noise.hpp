@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "kernels.hpp"
 #include "options.hpp"
 
 namespace tipoff {
@@ -12,17 +13,6 @@ namespace tipoff {
 class NoiseModel {
  public:
   static constexpr int kBands = 4;
-
-  // What one frame of a camera taught: by band, squared residuals of the inliers (px^2, both
-  // coordinates) and what they would be for a variance of one.
-  struct Lesson {
-    std::array<double, kBands> sum{};
-    std::array<double, kBands> share{};
-    std::array<double, kBands> count{};
-    // Keypoints of joints with three views or more, and those of them that are inliers.
-    double seen = 0.0;
-    double inside = 0.0;
-  };
 
   explicit NoiseModel(double sigma_px = 4.0) {
     for (Moment& camera : cameras_) camera = {sigma_px * sigma_px, kPriorCamera};
@@ -60,16 +50,6 @@ class NoiseModel {
     }
     scale.value = std::clamp(scale.value, kMinVariance, kMaxVariance);
     pooled_.value = std::clamp(pooled_.value, kMinVariance, kMaxVariance);
-  }
-
-  // Mean of r2 over r2 <= 6 for two Gaussian coordinates of variance share / 2 each, by linear
-  // interpolation of m - 6 / (exp(6 / m) - 1) at m = share.
-  static double truncated(double share) {
-    constexpr std::array<double, 11> kAt{0.0,    0.2,    0.4,    0.5997, 0.7967, 0.9851,
-                                         1.1593, 1.3163, 1.4555, 1.578,  1.6856};
-    const double x = std::clamp(share, 0.0, 2.0) * 5.0;
-    const auto i = std::min(static_cast<std::size_t>(x), kAt.size() - 2);
-    return kAt[i] + (x - static_cast<double>(i)) * (kAt[i + 1] - kAt[i]);
   }
 
   static int band_of(double confidence) {

@@ -1,6 +1,7 @@
 #include "observation.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace tipoff {
 namespace {
@@ -29,18 +30,12 @@ struct Candidate {
   float weight;
 };
 
-// The rows with a usable keypoint, the most confident ones where there are too many. Only then are
-// all of them weighed beforehand.
+// The most confident ones of too many rows; only then are all of them weighed beforehand.
 std::vector<int> choose_rows(const Observation& o, const Setup& setup, const SieveArgs& sieve,
                              TrackerStats& stats) {
   std::vector<int> rows;
-  rows.reserve(static_cast<std::size_t>(std::min(o.rows, kMaxDetections)));
-  if (o.rows <= kMaxDetections) {
-    for (int n = 0; n < o.rows; ++n) rows.push_back(n);
-    return rows;
-  }
   std::vector<Candidate> candidates;
-  Lanes unused(3);
+  FloatLanes unused(3);
   unused.reserve(setup.joints);
   SieveArgs args = sieve;
   args.u = unused.row(0);
@@ -51,7 +46,8 @@ std::vector<int> choose_rows(const Observation& o, const Setup& setup, const Sie
     Sieved found{};
     setup.kernels->sieve(args, found);
     if (found.present > 0.0) {
-      candidates.push_back({n, static_cast<float>(found.weight)});
+      const double weight = std::accumulate(args.confidence, args.confidence + o.joints, 0.0);
+      candidates.push_back({n, static_cast<float>(weight)});
     } else {
       stats.missing_keypoints += o.joints;
     }
@@ -65,6 +61,28 @@ std::vector<int> choose_rows(const Observation& o, const Setup& setup, const Sie
   for (const Candidate& candidate : candidates) rows.push_back(candidate.source);
   std::sort(rows.begin(), rows.end());
   return rows;
+}
+
+// Takes one row for a detection where any of it is usable.
+void add_row(Frame& frame, const Observation& o, int source, const Setup& setup, SieveArgs& args,
+             TrackerStats& stats) {
+  const std::size_t first = frame.lane(frame.detections.size());
+  args.keypoints = o.keypoints + static_cast<std::size_t>(source) * setup.joints * 3;
+  args.u = frame.keypoints.row(0) + first;
+  args.v = frame.keypoints.row(1) + first;
+  args.confidence = frame.keypoints.row(2) + first;
+  Sieved found{};
+  setup.kernels->sieve(args, found);
+  stats.missing_keypoints += o.joints - static_cast<std::int64_t>(found.present);
+  if (!(found.present > 0.0)) return;
+  const double width = found.x1 - found.x0;
+  const double height = found.y1 - found.y0;
+  frame.detections.push_back({source, static_cast<int>(found.present), found.x0, found.y0, found.x1,
+                              found.y1, std::sqrt(width * width + height * height)});
+  if (frame.roster == 0) return;
+  const auto roster = static_cast<std::size_t>(frame.roster);
+  const float* values = o.evidence + static_cast<std::size_t>(source) * roster;
+  frame.evidence.insert(frame.evidence.end(), values, values + roster);
 }
 
 }  // namespace
@@ -83,52 +101,37 @@ void take_boxes(Frame& frame) {
   }
 }
 
-FramePtr make_frame(const Observation& o, const Setup& setup, TrackerStats& stats) {
+void fill(Frame& frame, const Observation& o, const Setup& setup, TrackerStats& stats) {
   check(o, setup);
   const Camera& camera = setup.rig.cameras[static_cast<std::size_t>(o.camera)];
-  auto frame = std::make_shared<Frame>();
-  frame->camera = o.camera;
-  frame->time_ns = o.time_ns;
-  frame->rows = o.rows;
-  frame->joints = o.joints;
-  frame->roster = o.evidence != nullptr ? o.roster : 0;
-  frame->searched = o.searched;
-  frame->asked = o.asked;
+  frame.camera = o.camera;
+  frame.time_ns = o.time_ns;
+  frame.rows = o.rows;
+  frame.joints = o.joints;
+  frame.roster = o.evidence != nullptr ? o.roster : 0;
+  frame.searched = o.searched;
+  frame.asked = o.asked;
+  frame.detections.clear();
+  frame.evidence.clear();
   SieveArgs args{};
   args.joints = o.joints;
-  args.most_u = kAbsurd * (camera.width + 1.0);
-  args.most_v = kAbsurd * (camera.height + 1.0);
-  const std::vector<int> rows = choose_rows(o, setup, args, stats);
-  frame->keypoints.reserve(rows.size() * frame->lanes());
-  frame->detections.reserve(rows.size());
-  const std::size_t stride = setup.joints * 3;
-  for (const int source : rows) {
-    const std::size_t first = frame->lane(frame->detections.size());
-    args.keypoints = o.keypoints + static_cast<std::size_t>(source) * stride;
-    args.u = frame->keypoints.row(0) + first;
-    args.v = frame->keypoints.row(1) + first;
-    args.confidence = frame->keypoints.row(2) + first;
-    Sieved found{};
-    setup.kernels->sieve(args, found);
-    stats.missing_keypoints += o.joints - static_cast<std::int64_t>(found.present);
-    if (!(found.present > 0.0)) continue;
-    const double width = found.x1 - found.x0;
-    const double height = found.y1 - found.y0;
-    frame->detections.push_back({source, static_cast<int>(found.present), found.x0, found.y0,
-                                 found.x1, found.y1, std::sqrt(width * width + height * height)});
-    if (frame->roster > 0) {
-      const auto roster = static_cast<std::size_t>(frame->roster);
-      const float* values = o.evidence + static_cast<std::size_t>(source) * roster;
-      frame->evidence.insert(frame->evidence.end(), values, values + roster);
-    }
+  args.most_u = static_cast<float>(kAbsurd * (camera.width + 1.0));
+  args.most_v = static_cast<float>(kAbsurd * (camera.height + 1.0));
+  std::vector<int> chosen;
+  if (o.rows > kMaxDetections) chosen = choose_rows(o, setup, args, stats);
+  const int rows = o.rows > kMaxDetections ? static_cast<int>(chosen.size()) : o.rows;
+  frame.keypoints.reserve(static_cast<std::size_t>(rows) * frame.lanes());
+  frame.detections.reserve(static_cast<std::size_t>(rows));
+  for (int n = 0; n < rows; ++n) {
+    const int source = chosen.empty() ? n : chosen[static_cast<std::size_t>(n)];
+    add_row(frame, o, source, setup, args, stats);
   }
-  take_boxes(*frame);
+  take_boxes(frame);
   // Lanes of rows that held nothing stay behind the detections; they mean nothing.
-  const std::size_t used = frame->lane(frame->detections.size());
+  const std::size_t used = frame.lane(frame.detections.size());
   for (std::size_t r = 0; r < 3; ++r) {
-    for (std::size_t i = used; i < frame->keypoints.stride(); ++i) frame->keypoints.at(r, i) = 0.0;
+    for (std::size_t i = used; i < frame.keypoints.stride(); ++i) frame.keypoints.at(r, i) = 0.0F;
   }
-  return frame;
 }
 
 }  // namespace tipoff

@@ -7,9 +7,10 @@
 
 namespace tipoff {
 
-// Checks an observation and takes what is usable of it; counts what is not in `stats`. Throws
-// std::invalid_argument on a camera, shape or time that cannot be.
-FramePtr make_frame(const Observation& observation, const Setup& setup, TrackerStats& stats);
+// Fills a frame: checks an observation and takes what is usable of it; counts what is not in
+// `stats`. Throws std::invalid_argument on a camera, shape or time that cannot be. What the frame
+// held before is lost.
+void fill(Frame& frame, const Observation& observation, const Setup& setup, TrackerStats& stats);
 
 // Lays the boxes of the detections out for the kernels.
 void take_boxes(Frame& frame);

@@ -61,7 +61,7 @@ PlanTrack plan_track(const Moment& moment, std::size_t k, const Setup& setup) {
 // Chance that a detection is somebody, by its mean confidence.
 double suspicion(const Leftover& leftover) {
   const Frame& frame = *leftover.frame;
-  const double* confidence = frame.keypoints.row(2) + frame.lane(leftover.detection);
+  const float* confidence = frame.keypoints.row(2) + frame.lane(leftover.detection);
   double sum = 0.0;
   for (int j = 0; j < frame.joints; ++j) sum += confidence[j];
   const int present = frame.detections[leftover.detection].present;

@@ -24,47 +24,54 @@ constexpr double kViewIntervals = 1.5;
 constexpr double kBoxMargin = 0.12;
 constexpr double kHiddenConfidence = 0.1;
 
-struct Body {
-  std::array<Vec3, kMaxJoints> points;
-  std::array<Sym3, kMaxJoints> covariances;
-};
-
 // One limb as a soft constraint between two joints: a scalar Kalman update along the limb (errors
 // of the two joints taken as independent).
-void constrain(Body& body, std::size_t a, std::size_t b, double length_m) {
-  const Vec3 d = body.points[b] - body.points[a];
+void constrain(Vec3* points, Sym3* covariances, std::size_t a, std::size_t b, double length_m) {
+  const Vec3 d = points[b] - points[a];
   const double now = norm(d);
   if (!(now > 1e-3)) return;
   const Vec3 n = (1.0 / now) * d;
-  const Vec3 pa = body.covariances[a] * n;
-  const Vec3 pb = body.covariances[b] * n;
+  const Vec3 pa = covariances[a] * n;
+  const Vec3 pb = covariances[b] * n;
   const double s = 1.0 / (dot(n, pa) + dot(n, pb) + kLimbStd_m * kLimbStd_m);
   const double gain = (length_m - now) * s;
-  body.points[a] = body.points[a] - gain * pa;
-  body.points[b] = body.points[b] + gain * pb;
-  body.covariances[a].add_outer(pa, -kLimbNews * s);
-  body.covariances[b].add_outer(pb, -kLimbNews * s);
+  points[a] = points[a] - gain * pa;
+  points[b] = points[b] + gain * pb;
+  covariances[a].add_outer(pa, -kLimbNews * s);
+  covariances[b].add_outer(pb, -kLimbNews * s);
 }
 
-void constrain_limbs(const TracksAt& at, const Setup& setup, std::size_t k, Body& body) {
-  for (std::size_t j = 0; j < setup.joints; ++j) {
-    const std::size_t lane = k * setup.joints + j;
-    body.points[j] = vec3_at(*at.joints, kP, lane);
-    body.covariances[j] = sym3_at(*at.joints, kPP, lane);
+// The joints of those chosen, one person after the other, as they are tracked.
+void copy_joints(const TracksAt& at, const Setup& setup, const std::vector<std::size_t>& chosen,
+                 Snapshot& out) {
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    for (std::size_t j = 0; j < setup.joints; ++j) {
+      const std::size_t lane = chosen[i] * setup.joints + j;
+      out.points[i * setup.joints + j] = vec3_at(*at.joints, kP, lane);
+      out.covariances[i * setup.joints + j] = sym3_at(*at.joints, kPP, lane);
+    }
   }
+}
+
+// Limb by limb over all people: within one body each limb waits for the one before.
+void constrain_limbs(const TracksAt& at, const Setup& setup, const std::vector<std::size_t>& chosen,
+                     Snapshot& out) {
   for (std::size_t l = 0; l < setup.limbs; ++l) {
-    const std::size_t lane = k * setup.limbs + l;
-    if (at.limbs->at(kLengthWeight, lane) < kLimbSights) continue;
     const auto& [a, b] = setup.options.skeleton.limbs[l];
-    constrain(body, static_cast<std::size_t>(a), static_cast<std::size_t>(b),
-              at.limbs->at(kLength, lane));
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      const std::size_t lane = chosen[i] * setup.limbs + l;
+      if (at.limbs->at(kLengthWeight, lane) < kLimbSights) continue;
+      constrain(out.points.data() + i * setup.joints, out.covariances.data() + i * setup.joints,
+                static_cast<std::size_t>(a), static_cast<std::size_t>(b),
+                at.limbs->at(kLength, lane));
+    }
   }
 }
 
-void temper(const Setup& setup, Body& body) {
-  for (std::size_t j = 0; j < setup.joints; ++j) {
-    const double part = setup.kinds[j] == 0 ? kSmoothedTrunk : kSmoothedLimb;
-    body.covariances[j] = part * body.covariances[j];
+void temper(const Setup& setup, Snapshot& out) {
+  for (std::size_t i = 0; i < out.covariances.size(); ++i) {
+    const double part = setup.kinds[i % setup.joints] == 0 ? kSmoothedTrunk : kSmoothedLimb;
+    out.covariances[i] = part * out.covariances[i];
   }
 }
 
@@ -105,43 +112,43 @@ void report_tracks(const TracksAt& at, const Setup& setup, Snapshot& out) {
   const std::vector<std::size_t> chosen = told(at, setup);
   const std::size_t joints = setup.joints;
   const double limit = setup.options.max_std_m * setup.options.max_std_m;
-  out.points.reserve(chosen.size() * joints);
-  out.covariances.reserve(chosen.size() * joints);
-  out.confidences.reserve(chosen.size() * joints);
-  out.views.reserve(chosen.size() * joints);
-  Body body;
-  for (const std::size_t k : chosen) {
-    constrain_limbs(at, setup, k, body);
-    if (at.smoothed) temper(setup, body);
-    const std::size_t first = out.points.size();
+  out.ids.clear();
+  out.points.resize(chosen.size() * joints);
+  out.covariances.resize(chosen.size() * joints);
+  out.confidences.resize(chosen.size() * joints);
+  out.views.resize(chosen.size() * joints);
+  copy_joints(at, setup, chosen, out);
+  constrain_limbs(at, setup, chosen, out);
+  if (at.smoothed) temper(setup, out);
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const std::size_t k = chosen[i];
+    const std::size_t first = out.ids.size() * joints;
     bool any = false;
     for (std::size_t j = 0; j < joints; ++j) {
       const std::size_t lane = k * joints + j;
-      const bool given = known(body.covariances[j], body.points[j], limit);
+      const Vec3 point = out.points[i * joints + j];
+      const Sym3 covariance = out.covariances[i * joints + j];
+      const bool given = known(covariance, point, limit);
       const int views = given ? __builtin_popcountll((*at.supports)[lane] & at.live) : 0;
       any = any || given;
-      out.points.push_back(given ? body.points[j] : Vec3{kNaN, kNaN, kNaN});
-      out.covariances.push_back(given ? body.covariances[j]
-                                      : Sym3{kNaN, kNaN, kNaN, kNaN, kNaN, kNaN});
-      out.confidences.push_back(views > 0 ? static_cast<float>(at.joints->at(kConfidence, lane))
-                                          : 0.0F);
-      out.views.push_back(views);
+      out.points[first + j] = given ? point : Vec3{kNaN, kNaN, kNaN};
+      out.covariances[first + j] = given ? covariance : Sym3{kNaN, kNaN, kNaN, kNaN, kNaN, kNaN};
+      out.confidences[first + j] =
+          views > 0 ? static_cast<float>(at.joints->at(kConfidence, lane)) : 0.0F;
+      out.views[first + j] = views;
     }
-    if (any) {
-      out.ids.push_back((*at.tracks)[k].id);
-      continue;
-    }
-    out.points.resize(first);
-    out.covariances.resize(first);
-    out.confidences.resize(first);
-    out.views.resize(first);
+    if (any) out.ids.push_back((*at.tracks)[k].id);
   }
+  out.points.resize(out.ids.size() * joints);
+  out.covariances.resize(out.ids.size() * joints);
+  out.confidences.resize(out.ids.size() * joints);
+  out.views.resize(out.ids.size() * joints);
 }
 
 Prediction predict_tracks(const TracksAt& at, const Setup& setup, int camera) {
   Prediction out;
   out.joints = static_cast<int>(setup.joints);
-  Lanes image(kImageRows);
+  FloatLanes image(kImageRows);
   std::vector<ImageBox> boxes;
   if (at.tracks->empty()) return out;
   take_images(*at.joints, at.tracks->size(), setup, camera, 0.0, image, boxes);

@@ -43,7 +43,7 @@ struct Frame {
   std::vector<Detection> detections;
   // Keypoints of the detections, each detection's joints from a block's start: u, v, confidence
   // (0 where missing).
-  Lanes keypoints{3};
+  FloatLanes keypoints{3};
   Lanes boxes{5};               // of the detections once more: x0, y0, x1, y1, size, a lane each
   std::vector<float> evidence;  // detections x roster, NaN unknown
 
@@ -133,6 +133,11 @@ struct Assigned {
 };
 
 inline Vec3 vec3_at(const Lanes& lanes, int row, std::size_t lane) {
+  const auto r = static_cast<std::size_t>(row);
+  return {lanes.at(r, lane), lanes.at(r + 1, lane), lanes.at(r + 2, lane)};
+}
+
+inline Vec3 vec3_at(const FloatLanes& lanes, int row, std::size_t lane) {
   const auto r = static_cast<std::size_t>(row);
   return {lanes.at(r, lane), lanes.at(r + 1, lane), lanes.at(r + 2, lane)};
 }

@@ -14,8 +14,9 @@ constexpr std::int64_t kJump_ns = 250'000'000;
 constexpr std::int64_t kJumpIntervals = 4;
 // Clocks that jump together agree within this.
 constexpr std::int64_t kTogether_ns = 1'000'000'000;
-// States kept for reuse.
+// States and frames kept for reuse.
 constexpr std::size_t kMaxSpare = 4;
+constexpr std::size_t kMaxPool = 2 * static_cast<std::size_t>(kMaxCameras);
 
 bool before(const FramePtr& a, const FramePtr& b) {
   return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->camera < b->camera;
@@ -33,11 +34,25 @@ Tracker::Tracker(Rig rig, TrackerOptions options) : setup_(std::move(rig), std::
 
 bool Tracker::observe(const Observation& observation) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  FramePtr frame = tipoff::make_frame(observation, setup_, stats_);
+  FramePtr frame = fill_frame(observation);
   if (hold(frame)) return true;
   const bool accepted = accept(std::move(frame));
   if (accepted) release();
   return accepted;
+}
+
+FramePtr Tracker::fill_frame(const Observation& observation) {
+  std::shared_ptr<Frame> frame;
+  for (FramePtr& pooled : pool_) {
+    if (pooled.use_count() != 1) continue;  // a leftover still lies in it
+    frame = std::const_pointer_cast<Frame>(pooled);
+    pooled.swap(pool_.back());
+    pool_.pop_back();
+    break;
+  }
+  if (frame == nullptr) frame = std::make_shared<Frame>();
+  fill(*frame, observation, setup_, stats_);
+  return frame;
 }
 
 // How far ahead of all others a frame of this camera may be. Its interval is what all frames up to
@@ -111,14 +126,14 @@ void Tracker::insert(FramePtr frame) {
   const auto index = static_cast<std::size_t>(place - frames_.begin());
   // Groups that this frame belongs to, comes before, or could have joined are worked again.
   while (!entries_.empty()) {
-    const Entry& last = entries_.back();
+    const Entry& last = *entries_.back();
     const std::size_t begin = worked_ - last.frames;
     if (index > worked_ ||
         (index == worked_ && frame->time_ns > frames_[begin]->time_ns + kGroupWindow_ns)) {
       break;
     }
     worked_ = begin;
-    if (spare_.size() < kMaxSpare) spare_.push_back(std::move(entries_.back()));
+    retire(std::move(entries_.back()));
     entries_.pop_back();
     ++stats_.replayed;
   }
@@ -141,21 +156,24 @@ std::size_t Tracker::group_end(std::size_t begin) const {
 }
 
 const State& Tracker::state_before(std::size_t entry) const {
-  return entry == 0 ? base_ : entries_[entry - 1].after;
+  return entry == 0 ? base_ : entries_[entry - 1]->after;
 }
 
 void Tracker::process() {
   while (worked_ < frames_.size()) {
     const std::size_t end = group_end(worked_);
-    Entry entry;
-    if (!spare_.empty()) {
+    std::unique_ptr<Entry> entry;
+    if (spare_.empty()) {
+      entry = std::make_unique<Entry>();
+    } else {
       entry = std::move(spare_.back());
       spare_.pop_back();
     }
-    entry.frames = end - worked_;
+    entry->frames = end - worked_;
     group_.assign(frames_.begin() + static_cast<std::ptrdiff_t>(worked_),
                   frames_.begin() + static_cast<std::ptrdiff_t>(end));
-    advance(state_before(entries_.size()), entry.after, setup_, group_, entry.assigned, workspace_);
+    advance(state_before(entries_.size()), entry->after, setup_, group_, entry->assigned,
+            workspace_);
     entries_.push_back(std::move(entry));
     worked_ = end;
   }
@@ -168,14 +186,25 @@ void Tracker::forget() {
   // group's state also lies before every time that may be asked for.
   const std::int64_t horizon =
       newest_ns_ - setup_.options.max_delay_ns - setup_.options.lag_ns - kGroupWindow_ns;
-  while (entries_.size() >= 2 && entries_[1].after.time_ns < horizon) {
-    Entry& oldest = entries_.front();
-    std::swap(base_, oldest.after);
-    frames_.erase(frames_.begin(), frames_.begin() + static_cast<std::ptrdiff_t>(oldest.frames));
-    worked_ -= oldest.frames;
-    if (spare_.size() < kMaxSpare) spare_.push_back(std::move(oldest));
+  while (entries_.size() >= 2 && entries_[1]->after.time_ns < horizon) {
+    std::unique_ptr<Entry> oldest = std::move(entries_.front());
     entries_.pop_front();
+    std::swap(base_, oldest->after);
+    for (std::size_t f = 0; f < oldest->frames; ++f) {
+      if (pool_.size() < kMaxPool) pool_.push_back(std::move(frames_.front()));
+      frames_.pop_front();
+    }
+    worked_ -= oldest->frames;
+    retire(std::move(oldest));
   }
+}
+
+// Keeps the room of a state that is no longer needed, without the frames that it held.
+void Tracker::retire(std::unique_ptr<Entry> entry) {
+  if (spare_.size() >= kMaxSpare) return;
+  entry->after.leftovers.clear();
+  for (Assigned& assigned : entry->assigned) assigned.frame.reset();
+  spare_.push_back(std::move(entry));
 }
 
 void Tracker::require_kept(std::int64_t time_ns) const {
@@ -214,8 +243,8 @@ TracksAt Tracker::tracks_at(std::int64_t time_ns) {
 TracksAt Tracker::smooth_tracks(std::int64_t time_ns, std::int64_t until_ns) {
   std::vector<const State*> states;
   if (base_.time_ns != kNever) states.push_back(&base_);
-  for (const Entry& entry : entries_) {
-    if (entry.after.time_ns <= until_ns) states.push_back(&entry.after);
+  for (const auto& entry : entries_) {
+    if (entry->after.time_ns <= until_ns) states.push_back(&entry->after);
   }
   moment_.tracks.clear();
   moment_.time_ns = time_ns;
@@ -230,13 +259,17 @@ TracksAt Tracker::smooth_tracks(std::int64_t time_ns, std::int64_t until_ns) {
 }
 
 Snapshot Tracker::snapshot(std::int64_t time_ns) {
+  Snapshot out;
+  snapshot(time_ns, out);
+  return out;
+}
+
+void Tracker::snapshot(std::int64_t time_ns, Snapshot& out) {
   const std::lock_guard<std::mutex> lock(mutex_);
   require_kept(time_ns);
-  Snapshot out;
   out.time_ns = time_ns;
   out.joints = setup_.options.skeleton.joints;
   report_tracks(tracks_at(time_ns), setup_, out);
-  return out;
 }
 
 Snapshot Tracker::smoothed(std::int64_t time_ns) {
@@ -290,12 +323,12 @@ Plan Tracker::plan(std::int64_t time_ns, const PlanBudget& budget) {
 std::vector<std::int64_t> Tracker::assigned(int camera, std::int64_t time_ns) {
   const std::lock_guard<std::mutex> lock(mutex_);
   process();
-  for (const Entry& entry : entries_) {
-    for (const Assigned& frame : entry.assigned) {
+  for (const auto& entry : entries_) {
+    for (const Assigned& frame : entry->assigned) {
       if (frame.frame->camera != camera || frame.frame->time_ns != time_ns) continue;
       std::vector<std::int64_t> ids(frame.keys.size(), -1);
       for (std::size_t n = 0; n < ids.size(); ++n) {
-        for (const Track& track : entry.after.tracks) {
+        for (const Track& track : entry->after.tracks) {
           if (track.key == frame.keys[n]) ids[n] = track.id;
         }
       }

@@ -77,6 +77,8 @@ class Tracker {
   // All reported tracks at `time_ns`, from everything observed. Throws TimeOutOfRange for a time
   // older than the allowed delay.
   Snapshot snapshot(std::int64_t time_ns);
+  // The same into a room that has been used before.
+  void snapshot(std::int64_t time_ns, Snapshot& out);
 
   // The same from the observations up to `time_ns` + lag and no later. Throws NotYet before they
   // have come, TimeOutOfRange once they are no longer kept.
@@ -121,6 +123,8 @@ class Tracker {
     bool alone = false;
   };
 
+  FramePtr fill_frame(const Observation& observation);
+  void retire(std::unique_ptr<Entry> entry);
   bool accept(FramePtr frame);
   bool hold(const FramePtr& frame);
   void release();
@@ -139,15 +143,16 @@ class Tracker {
   std::mutex mutex_;
   const Setup setup_;
   std::int64_t newest_ns_ = kNever;
-  State base_;                   // before the first entry
-  std::deque<Entry> entries_;    // groups worked in, oldest first
+  State base_;                                  // before the first entry
+  std::deque<std::unique_ptr<Entry>> entries_;  // groups worked in, oldest first
   std::deque<FramePtr> frames_;  // frames of the entries, then those still to be worked in
   std::size_t worked_ = 0;       // frames in entries
   std::vector<Ahead> ahead_;     // by camera
   TrackerStats stats_;
 
   // Rooms that hold nothing between calls.
-  std::vector<Entry> spare_;
+  std::vector<std::unique_ptr<Entry>> spare_;
+  std::vector<FramePtr> pool_;  // frames to be filled anew once nothing else holds them
   std::vector<FramePtr> group_;
   Workspace workspace_;
   SmoothScratch smooth_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "motion.hpp"
+
 namespace tipoff {
 namespace {
 
@@ -41,6 +43,10 @@ constexpr double kLeastLively = 0.05;
 constexpr double kMostLively = 20.0;
 constexpr std::int64_t kLivelyAge_ns = 300'000'000;
 
+// Rows of what is gathered from a frame, and of the scratch.
+constexpr std::array<std::size_t, 4> kGathered{kZu, kZv, kInv, kSure};
+enum ScratchRow : std::size_t { kTeaches, kMove2, kLost, kMoved, kExpected };
+
 class Update {
  public:
   Update(State& state, const Setup& setup, std::vector<FrameWork>& work, std::size_t frames,
@@ -68,32 +74,30 @@ class Update {
   void gather(FrameWork& w) {
     const Frame& frame = *w.frame;
     w.view.reserve(w.image.stride());
-    for (const int row : {kZu, kZv, kInv, kSure}) {
-      std::fill_n(w.view.row(static_cast<std::size_t>(row)), w.view.stride(), 0.0);
+    const std::size_t joints = setup_.joints;
+    const std::array<const float*, 4> from{frame.keypoints.row(0), frame.keypoints.row(1),
+                                           w.noise.row(1), frame.keypoints.row(2)};
+    for (std::size_t r = 0; r < from.size(); ++r) {
+      float* __restrict row = w.view.row(kGathered[r]);
+      for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
+        const int n = w.detection_of[k];
+        // Whole blocks: what reaches beyond a track is overwritten by the next one.
+        if (n < 0) {
+          for (std::size_t b = 0; b < joints; b += kBlock)
+            std::fill_n(row + k * joints + b, kBlock, 0.0F);
+          continue;
+        }
+        const float* __restrict values = from[r] + frame.lane(static_cast<std::size_t>(n));
+        for (std::size_t b = 0; b < joints; b += kBlock) {
+          std::memcpy(row + k * joints + b, values + b, kBlock * sizeof(float));
+        }
+      }
+      std::fill(row + lanes_, row + w.view.stride(), 0.0F);
     }
-    const double* __restrict u = frame.keypoints.row(0);
-    const double* __restrict v = frame.keypoints.row(1);
-    const double* __restrict confidence = frame.keypoints.row(2);
-    const double* __restrict information = w.noise.row(1);
-    double* __restrict zu = w.view.row(kZu);
-    double* __restrict zv = w.view.row(kZv);
-    double* __restrict inv = w.view.row(kInv);
-    double* __restrict sure = w.view.row(kSure);
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
       const int n = w.detection_of[k];
-      if (n < 0) continue;
-      const std::size_t first = frame.lane(static_cast<std::size_t>(n));
-      const std::size_t lane = k * setup_.joints;
-      if (w.flipped[static_cast<std::size_t>(n)] != 0) {
-        gather_mirrored(w, first, lane);
-        continue;
-      }
-      for (std::size_t j = 0; j < setup_.joints; ++j) {
-        zu[lane + j] = u[first + j];
-        zv[lane + j] = v[first + j];
-        inv[lane + j] = information[first + j];
-        sure[lane + j] = confidence[first + j];
-      }
+      if (n < 0 || w.flipped[static_cast<std::size_t>(n)] == 0) continue;
+      gather_mirrored(w, frame.lane(static_cast<std::size_t>(n)), k * joints);
     }
   }
 
@@ -132,10 +136,18 @@ class Update {
 
   void find_doubtful() {
     scratch_.doubtful.clear();
-    const double* count = scratch_.solution.row(kCount);
+    scratch_.in_doubt.resize(padded(lanes_));
+    DoubtArgs args{};
+    args.solution = scratch_.solution.data();
+    args.solution_stride = static_cast<long>(scratch_.solution.stride());
+    args.lanes = static_cast<long>(padded(lanes_));
+    args.far2 = kLinear_m * kLinear_m;
+    args.share = kTornShare;
+    args.cap = kPriorCap;
+    args.doubtful = scratch_.in_doubt.data();
+    if (!setup_.kernels->doubt(args)) return;
     for (std::size_t lane = 0; lane < lanes_; ++lane) {
-      if (count[lane] < 1.0) continue;
-      if (!is_torn(lane) && !failed(lane) && !far(lane)) continue;
+      if (scratch_.in_doubt[lane] == 0) continue;
       if (scratch_.doubtful.size() < kMaxDoubtful) scratch_.doubtful.push_back(lane);
     }
   }
@@ -201,7 +213,8 @@ class Update {
         const Vec3 point = vec3_at(p.start, 0, i) + vec3_at(p.solution, kMove, i);
         set_vec3(scratch_.solution, kMove, lane, point - vec3_at(state_.joints, kP, lane));
         for (std::size_t f = 0; f < frames_; ++f) {
-          work_[f].view.at(kR2, lane) = p.views[f].at(FreeProblem::kResidual, i);
+          work_[f].view.at(kR2, lane) =
+              static_cast<float>(p.views[f].at(FreeProblem::kResidual, i));
         }
       }
       torn = torn || is_torn(lane);
@@ -240,7 +253,7 @@ class Update {
       start_joint(state_.joints, lane, point, vec3_at(state_.joints, kV, lane), covariance,
                   kRestartSpeed_mps);
       for (std::size_t f = 0; f < frames_; ++f) {
-        work_[f].view.at(kR2, lane) = p.views[f].at(FreeProblem::kResidual, i);
+        work_[f].view.at(kR2, lane) = static_cast<float>(p.views[f].at(FreeProblem::kResidual, i));
       }
       scratch_.solution.at(kInliers, lane) = -2.0;  // done; not to be conditioned
       ++state_.counters.restarted;
@@ -249,12 +262,6 @@ class Update {
 
   void condition() {
     scratch_.rows.reserve(lanes_);
-    double* apply = scratch_.rows.row(0);
-    for (std::size_t lane = 0; lane < lanes_; ++lane) {
-      apply[lane] = at(kCount, lane) >= 1.0 && at(kInliers, lane) >= 0.0 ? 1.0 : 0.0;
-    }
-    for (std::size_t i = lanes_; i < padded(lanes_); ++i) apply[i] = 0.0;
-    discount();
     teaching_ = !state_.noise.settled() || state_.steps % kLessonEvery == 0;
     ConditionArgs args{};
     args.state = state_.joints.data();
@@ -262,25 +269,14 @@ class Update {
     args.lanes = static_cast<long>(padded(lanes_));
     args.solution = scratch_.solution.data();
     args.solution_stride = static_cast<long>(scratch_.solution.stride());
-    args.apply = apply;
     args.frames = static_cast<int>(frames_);
     args.images = images_.data();
     args.views = views_.data();
     args.image_stride = static_cast<long>(work_[0].image.stride());
     args.shares = teaching_ ? 1 : 0;
-    args.gained[0] = scratch_.rows.row(1);
-    args.gained[1] = scratch_.rows.row(2);
+    args.gained[0] = scratch_.rows.row(kMove2);
+    args.gained[1] = scratch_.rows.row(kLost);
     setup_.kernels->condition(args);
-  }
-
-  // Views that contradict each other make a point less sure than the agreeing ones alone would say:
-  // their information counts by the square of the part that agrees.
-  void discount() {
-    for (std::size_t lane = 0; lane < lanes_; ++lane) {
-      const double part = at(kInliers, lane) / at(kCount, lane);
-      if (!(at(kCount, lane) >= 1.0) || !(part >= 0.0) || part >= 1.0) continue;
-      for (std::size_t r = kInfo; r < kInfo + 6; ++r) scratch_.solution.at(r, lane) *= part * part;
-    }
   }
 
   // The cameras of this step that looked for a track.
@@ -321,24 +317,15 @@ class Update {
     for (std::size_t f = 0; f < frames_; ++f) {
       const FrameWork& w = work_[f];
       if (state_.health.sigma_scale(w.camera) > 1.0) continue;  // what is accused teaches nothing
-      NoiseModel::Lesson lesson;
-      const double* r2 = w.view.row(kR2);
-      const double* share = w.view.row(kShare);
-      const double* inv = w.view.row(kInv);
-      const double* sure = w.view.row(kSure);
-      const double* inliers = scratch_.solution.row(kInliers);
-      for (std::size_t lane = 0; lane < lanes_; ++lane) {
-        if (inv[lane] > 0.0 && at(kCount, lane) >= 3.0) {
-          lesson.seen += 1.0;
-          if (r2[lane] <= kCore && inliers[lane] != -1.0) lesson.inside += 1.0;
-        }
-        if (!(inv[lane] > 0.0) || !(r2[lane] <= kCore) || !(share[lane] > kLeastShare)) continue;
-        if (inliers[lane] < 0.0) continue;
-        const auto band = static_cast<std::size_t>(NoiseModel::band_of(sure[lane]));
-        lesson.sum[band] += r2[lane] / inv[lane];
-        lesson.share[band] += NoiseModel::truncated(share[lane]);
-        lesson.count[band] += 1.0;
-      }
+      LessonArgs args{};
+      args.view = w.view.data();
+      args.view_stride = static_cast<long>(w.view.stride());
+      args.solution = scratch_.solution.data();
+      args.solution_stride = static_cast<long>(scratch_.solution.stride());
+      args.lanes = static_cast<long>(padded(lanes_));
+      args.least_share = kLeastShare;
+      Lesson lesson{};
+      setup_.kernels->lesson(args, lesson);
       state_.noise.learn(w.camera, lesson);
     }
   }
@@ -351,22 +338,16 @@ class Update {
     const double apart =
         1.0 - static_cast<double>(frames_) / static_cast<double>(setup_.rig.cameras.size());
     const double goal = kLivelyGoal * (1.0 - kLivelyApart * apart);
+    const double* moves = scratch_.rows.row(kMoved);
+    const double* losses = scratch_.rows.row(kExpected);
+    weigh_moves(goal);
     std::array<double, Liveliness::kKinds> moved{};
     std::array<double, Liveliness::kKinds> expected{};
-    const double* move2 = scratch_.rows.row(1);
-    const double* lost = scratch_.rows.row(2);
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
-      const Track& track = state_.tracks[k];
-      if (!track.confirmed() || state_.time_ns - track.born_ns < kLivelyAge_ns) continue;
       for (std::size_t j = 0; j < setup_.joints; ++j) {
-        const std::size_t lane = k * setup_.joints + j;
-        if (at(kCount, lane) < 1.0 || at(kInliers, lane) + kMostOutliers < at(kCount, lane))
-          continue;
-        if (!(lost[lane] > 0.0) || state_.joints.at(kFresh, lane) > 0.0) continue;
-        follow(state_.joints.at(kLevel, lane), goal * move2[lane] / lost[lane]);
         const auto kind = static_cast<std::size_t>(setup_.kinds[j]);
-        moved[kind] += std::min(move2[lane], kLivelyCap * lost[lane]);
-        expected[kind] += lost[lane];
+        moved[kind] += moves[k * setup_.joints + j];
+        expected[kind] += losses[k * setup_.joints + j];
       }
     }
     const double rate = std::min(dt_s_ / kLivelyMemory_s, 0.2);
@@ -378,11 +359,37 @@ class Update {
     }
   }
 
-  // A joint's own level, by the same reasoning.
-  void follow(double& level, double ratio) const {
-    level *= 1.0 + std::min(kOwnGain_per_s * dt_s_, 0.3) * (std::min(ratio, kOwnCap) - 1.0);
-    level += std::min(kOwnFade_per_s * dt_s_, 0.3) * (1.0 - level);
-    level = std::clamp(level, kOwnLeast, kOwnMost);
+  // The same by joint: its own level follows, and what it adds to its kind is noted.
+  void weigh_moves(double goal) {
+    double* teaches = scratch_.rows.row(kTeaches);
+    for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
+      const Track& track = state_.tracks[k];
+      const bool old = track.confirmed() && state_.time_ns - track.born_ns >= kLivelyAge_ns;
+      std::fill_n(teaches + k * setup_.joints, setup_.joints, old ? 1.0 : 0.0);
+    }
+    std::fill(teaches + lanes_, teaches + padded(lanes_), 0.0);
+    LivelyArgs args{};
+    args.solution = scratch_.solution.data();
+    args.solution_stride = static_cast<long>(scratch_.solution.stride());
+    args.lanes = static_cast<long>(padded(lanes_));
+    args.teaches = teaches;
+    args.fresh = state_.joints.row(kFresh);
+    args.move2 = scratch_.rows.row(kMove2);
+    args.lost = scratch_.rows.row(kLost);
+    args.outliers = kMostOutliers;
+    args.goal = goal;
+    args.most = kLivelyCap;
+    // A joint's own level lasts a tenth of a second: after a wide step it rests.
+    const bool rests = dt_s_ > kWideStep_s;
+    args.gain = rests ? 0.0 : std::min(kOwnGain_per_s * dt_s_, 0.3);
+    args.fade = rests ? 0.0 : std::min(kOwnFade_per_s * dt_s_, 0.3);
+    args.most_ratio = kOwnCap;
+    args.least_level = kOwnLeast;
+    args.most_level = kOwnMost;
+    args.level = state_.joints.row(kLevel);
+    args.moved = scratch_.rows.row(kMoved);
+    args.expected = scratch_.rows.row(kExpected);
+    setup_.kernels->lively(args);
   }
 
   State& state_;
@@ -393,8 +400,8 @@ class Update {
   UpdateScratch& scratch_;
   std::size_t lanes_;
   bool teaching_ = true;
-  std::array<const double*, kMaxCameras> images_{};
-  std::array<double*, kMaxCameras> views_{};
+  std::array<const float*, kMaxCameras> images_{};
+  std::array<float*, kMaxCameras> views_{};
 };
 
 }  // namespace

@@ -14,8 +14,9 @@ namespace tipoff {
 // Rooms for `update_joints`; what they hold between calls does not matter.
 struct UpdateScratch {
   Lanes solution{kSolutionRows};
-  Lanes rows{3};  // whether to apply, what was gained
+  Lanes rows{5};  // whether to apply, what was gained
   std::vector<std::size_t> doubtful;
+  std::vector<unsigned char> in_doubt;
   std::vector<std::size_t> restarted;
   FreeProblem problem;
 };

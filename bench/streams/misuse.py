@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import sys
 import time
 from typing import Any
@@ -94,6 +95,8 @@ async def _pump(
 async def storm(address: str, until_s: float, refusals_ms: list[float]) -> None:
     """Try again as long as one is refused; stay where one is not."""
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
+        # Counted is from asking to the refusal, not how long a socket takes to connect.
+        await channel.channel_ready()
         while time.monotonic() < until_s:
             began_s = time.monotonic()
             call = _call(channel)
@@ -108,7 +111,7 @@ async def storm(address: str, until_s: float, refusals_ms: list[float]) -> None:
             except TimeoutError:
                 pass
             call.cancel()
-            await asyncio.sleep(TRY_EVERY_S)
+            await asyncio.sleep(TRY_EVERY_S * random.uniform(0.5, 1.5))
 
 
 async def run(how: str, address: str, count: int, seconds: float) -> list[float]:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _S = 1_000_000_000
+FOLDER = "video"
+"""Of a session's ring, within its state folder."""
 QUEUE_PACKETS = 4096
 """Packets of all cameras that wait to be written, at most,"""
 QUEUE_BYTES = 64 * 1024 * 1024

@@ -257,4 +257,6 @@ def _sender_ns(
 
 def _reason(error: Exception) -> str:
     """Say why, in words that hold no URL."""
+    if isinstance(error, av.error.ExitError):
+        return "no answer in time"  # libav calls it an immediate exit that was requested
     return getattr(error, "strerror", None) or type(error).__name__

@@ -204,7 +204,13 @@ class CameraWorker:
             if self._glance.due(now_ns):
                 look = self._glance.at_picture(taken.payload.luma())
             frame = CameraFrame(
-                parts.camera, parts.name, taken.capture_time_ns, index, taken.payload, now_ns
+                parts.camera,
+                parts.name,
+                taken.capture_time_ns,
+                index,
+                taken.payload,
+                arrived_ns=time.monotonic_ns(),
+                packet_ns=taken.packet_ns,
             )
         parts.listener.saw(parts.camera, now_ns, look)
         parts.slot.put(frame)

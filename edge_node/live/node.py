@@ -22,6 +22,8 @@ from accel import COCO17, Rig, TrackerOptions
 from edge_node.area import default_area
 from edge_node.availability import AvailabilityRules, Officials
 from edge_node.cameras.group import Cameras, CamerasOptions
+from edge_node.cameras.ring import FOLDER as RING
+from edge_node.cameras.ring import Ring, RingOptions
 from edge_node.description import EndReason, SessionDescription, StreamKind, TimeBase
 from edge_node.epochs import state_folder
 from edge_node.hub import Hub
@@ -35,6 +37,7 @@ from edge_node.journal.keeping import KeepOptions
 from edge_node.journal.keys import NodeKey
 from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.admin import AdminServer
+from edge_node.live.capacity import CapacityOptions, measure_capacity
 from edge_node.live.committer import Committer
 from edge_node.live.loop import LiveLoop, LoopOptions, LoopParts
 from edge_node.live.resume import resume
@@ -72,6 +75,8 @@ MS = 1_000_000
 S = 1_000_000_000
 
 log = structlog.get_logger(__name__)
+_CAPACITY = CapacityOptions(warm_s=0.3, measured_s=1.0)
+"""A second of what the session asks of the machine, before it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,25 @@ def open_parts(settings: SessionSettings, report: Callable[[str], None]) -> Iter
         journal = Journal.open(journal_folder(settings), facts, key, _journal_options(settings))
         opened.callback(journal.close)
         resumed = resume(journal, rig, options, area)
-        yield Opened(settings, rig, area, models, inference, key, journal, resumed)
+        # Whoever goes on in the middle of a game has no second to spare for it.
+        rate_hz = 0.0 if journal.resumes else _sustainable_hz(settings, rig, inference)
+        yield Opened(settings, rig, area, models, inference, key, journal, resumed, rate_hz)
+
+
+def _sustainable_hz(settings: SessionSettings, rig: Rig, inference: Inference | None) -> float:
+    """Measure what rate this machine can sustain, and warn where that is less than is wanted."""
+    measured = measure_capacity(rig, settings.models.plan, inference, _CAPACITY)
+    wanted_hz = settings.tracking.rate_hz
+    tell = log.info if measured.rate_hz >= wanted_hz else log.warning
+    tell(
+        "sustainable rate measured",
+        rate_hz=round(measured.rate_hz, 1),
+        wanted_hz=wanted_hz,
+        decode_ms=round(measured.decode_ms, 2),
+        infer_ms=round(measured.infer_ms, 2),
+        track_ms=round(measured.track_ms, 2),
+    )
+    return measured.rate_hz
 
 
 def _check_cameras(settings: SessionSettings, rig: Rig) -> None:
@@ -222,7 +245,10 @@ class LiveNode:
         self._committer = Committer(
             opened.journal, self._judge, Watching(self.metrics, self._traces)
         )
-        self.group = Cameras(opened.rig, _camera_options(settings), self._wake)
+        self._ring = _ring(settings)
+        tap = self._ring.tap if self._ring is not None else None
+        cameras = replace(_camera_options(settings), tap=tap)
+        self.group = Cameras(opened.rig, cameras, self._wake)
         self.loop = LiveLoop(self._loop_parts(), _loop_options(opened))
         self.loop.resume(opened.resumed.members, opened.resumed.last_time_ns)
         self._server = StreamServer(
@@ -326,6 +352,8 @@ class LiveNode:
             self._committer.start()
             running.callback(self._close_committer)
             running.callback(self.vitals.stop)
+            if self._ring is not None:
+                running.callback(self._ring.close)
             running.callback(self.group.close)
             for condition in ("rig", "models", "journal"):
                 self.readiness.hold(condition)
@@ -512,6 +540,17 @@ def _trace_options(settings: SessionSettings) -> TraceOptions:
     told = settings.telemetry
     endpoint = f"http://{told.otlp}/v1/traces" if told.otlp else ""
     return TraceOptions(endpoint, told.trace_every)
+
+
+def _ring(settings: SessionSettings) -> Ring | None:
+    """Make the ring of the cameras' video, where any is kept; cameras share its room."""
+    kept = settings.ring
+    if not kept.minutes:
+        return None
+    length_s = 60.0 * kept.minutes
+    room = round(kept.max_gb * 1e9 / max(len(settings.cameras), 1))
+    options = RingOptions(length_s, room, min(kept.segment_s, length_s))
+    return Ring(settings.state / RING, options)
 
 
 def _camera_options(settings: SessionSettings) -> CamerasOptions:

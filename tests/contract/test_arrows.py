@@ -100,6 +100,7 @@ def test_accel_needs_numpy_and_the_errors_alone() -> None:
         "edge_node.cli",
         "edge_node.journal.cli",
         "edge_node.live.cli",
+        "edge_node.live.clip_cli",
         "tipoff.watch",
         "triton_models.cli",
         "triton_models.weights.cli",

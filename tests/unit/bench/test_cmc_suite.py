@@ -98,12 +98,21 @@ def test_an_upright_persons_box_becomes_head_and_feet(sequence: Sequence) -> Non
 
 
 def test_what_the_edge_of_the_image_cut_off_is_missing(sequence: Sequence) -> None:
-    boxes = np.array([[900.0, 500, 100, 524], [900.0, 0, 100, 400], [900.0, 300, 100, 400]])
+    boxes = np.array([[900.0, 500, 100, 524], [500.0, 0, 100, 400], [700.0, 300, 100, 400]])
     confidence = boxes_to_points(boxes, sequence.P[0])[..., 2]
     assert (confidence[0] > 0).tolist() == [True, False, False]
     assert (confidence[1] > 0).tolist() == [False, False, True]
     assert (confidence[2] > 0).all()
     assert boxes_to_points(np.zeros((0, 4)), sequence.P[0]).shape == (0, 3, 3)
+
+
+def test_feet_behind_a_nearer_box_are_missing(sequence: Sequence) -> None:
+    behind, nearer, beside = [900.0, 300, 100, 200], [880.0, 350, 140, 400], [1040.0, 300, 100, 200]
+    alike = [1045.0, 302, 100, 201]
+    boxes = np.array([behind, nearer, beside, alike])
+    confidence = boxes_to_points(boxes, sequence.P[0])[..., 2]
+    assert (confidence[0] > 0).tolist() == [True, False, False]
+    assert (confidence[1:] > 0).all()
 
 
 def test_the_truth_scores_one_but_for_its_new_name(sequence: Sequence) -> None:

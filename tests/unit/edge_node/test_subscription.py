@@ -7,9 +7,10 @@ import random
 import pytest
 
 from edge_node.description import EndReason
+from edge_node.hub import Hub
 from edge_node.ring import HubLimits
 from edge_node.subscription import Decimator, Patience, Subscription, Wish
-from tests.support.frames import PERIOD_NS, Walk, make_frame
+from tests.support.frames import PERIOD_NS, Walk, describe, make_frame
 from tests.support.streams import make_hub, make_restarted_hub
 from tipoff.errors import InvalidInputError
 from tipoff.stream_errors import OverloadedError, SequenceOutOfRangeError
@@ -356,3 +357,12 @@ def test_lag_is_the_age_of_the_oldest_thing_not_acknowledged() -> None:
     subscription.acknowledge(2)
     clock.now_s += 1000.0
     subscription.check()
+
+
+def test_a_game_that_is_served_again_from_its_middle_begins_without_a_gap() -> None:
+    hub = Hub(describe(), first=500)
+    subscription = Subscription(hub, Wish())
+    assert subscription.take() == []
+    hub.write(make_frame(1))
+    assert _keys(subscription.take()) == [(1, 500)]
+    assert _keys(Subscription(hub, Wish(1)).take()) == [(EXPIRED, 1), (1, 500)]

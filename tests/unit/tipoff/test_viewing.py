@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +15,17 @@ from edge_node.description import Terms
 from edge_node.encoding import build_header, encode_snapshot
 from tests.support.frames import describe, make_frame
 from tipoff.reading import read_header, read_snapshot
-from tipoff.snapshot import Header, Snapshot
+from tipoff.screen import availability_lines
+from tipoff.snapshot import (
+    Availability,
+    Degradation,
+    Header,
+    Heartbeat,
+    JournalHead,
+    Snapshot,
+)
 from tipoff.v1 import tracking_pb2 as pb
-from tipoff.viewing import Motion, latency, plain, positions
+from tipoff.viewing import Lines, Motion, follow, latency, plain, positions
 
 NS = 1_000_000_000
 
@@ -88,3 +98,65 @@ def test_what_is_not_known_is_null() -> None:
     assert (
         json.dumps(plain(np.array([[1.0, np.nan], [np.inf, 2.0]]))) == "[[1.0, null], [null, 2.0]]"
     )
+
+
+DEGRADED = Availability(
+    "degraded",
+    failed=("views",),
+    least_views=2,
+    std_p95_m=0.0214,
+    snapshot_age_s=0.052,
+    detail="somebody was seen by 2 cameras",
+)
+
+
+class _Stream:
+    """A stream that has come so far."""
+
+    def __init__(self, header: Header, events: list[Snapshot | Heartbeat]) -> None:
+        self.header = header
+        self.end = None
+        self.closed = False
+        self._events = events
+
+    def events(self) -> Iterator[Snapshot | Heartbeat]:
+        yield from self._events
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _heartbeat() -> Heartbeat:
+    head = JournalHead(7, b"\x01" * 32, 5, b"\x02" * 64)
+    return Heartbeat(1, 9, 3, DEGRADED, (Degradation("lower_rate", "one in two"),), head)
+
+
+@pytest.mark.parametrize("heartbeats", [False, True])
+def test_lines_hold_the_availability_and_heartbeats_where_they_are_asked_for(
+    heartbeats: bool, header: Header, capsys: pytest.CaptureFixture[str]
+) -> None:
+    snapshot = dataclasses.replace(_snapshot(), availability=DEGRADED)
+    stream: Any = _Stream(header, [_heartbeat(), snapshot, _heartbeat(), _snapshot(2)])
+    with Lines(stream, heartbeats=heartbeats) as view:
+        follow(stream, view, 1)
+    assert stream.closed
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0]["header"]["journal_public_key"] == ""
+    shown = next(line for line in lines if "sequence" in line)
+    assert shown["availability"]["failed"] == ["views"]
+    assert shown["degradations"] == []
+    told = [line["heartbeat"] for line in lines if "heartbeat" in line]
+    assert len(told) == int(heartbeats)
+    if told:
+        assert told[0]["journal_head"]["hash"] == "01" * 32
+        assert told[0]["availability"]["least_views"] == 2
+        assert told[0]["degradations"] == [{"kind": "lower_rate", "detail": "one in two"}]
+
+
+def test_a_terminal_says_whether_officials_may_rely_on_it_and_why_not() -> None:
+    lines = availability_lines(DEGRADED, _heartbeat().degradations)
+    assert [line.plain for line in lines] == [
+        "officials degraded  views 2  ± 21 mm  52 ms old  somebody was seen by 2 cameras",
+        "lower rate: one in two",
+    ]
+    assert availability_lines(None, ()) == []

@@ -109,6 +109,16 @@ TEST_CASE("instruction sets are known by name, and an unknown one is none") {
                        std::invalid_argument);
 }
 
+// An image as doubles.
+Lanes widened(const FloatLanes& image) {
+  Lanes out(image.rows());
+  out.clear(image.stride());
+  for (std::size_t r = 0; r < image.rows(); ++r) {
+    std::copy_n(image.row(r), image.stride(), out.row(r));
+  }
+  return out;
+}
+
 TEST_CASE("every instruction set moves, projects, pulls and smooths to the same bits") {
   const Rig rig = testing::ring(5);
   const Lanes state = some_state(3);
@@ -117,7 +127,7 @@ TEST_CASE("every instruction set moves, projects, pulls and smooths to the same 
     const Kernels& k = *setup.kernels;
     std::vector<Lanes> out;
     out.push_back(moved(k, state, 0.016, 0.9, 20.0));
-    Lanes image(kImageRows);
+    FloatLanes image(kImageRows);
     image.clear(kLanes);
     ProjectArgs project_args{};
     project_args.lens = &setup.lenses[1];
@@ -128,14 +138,15 @@ TEST_CASE("every instruction set moves, projects, pulls and smooths to the same 
     project_args.image = image.data();
     project_args.image_stride = static_cast<long>(image.stride());
     k.project(project_args);
-    out.push_back(image);
+    const Lanes seen = widened(image);
+    out.push_back(seen);
     Lanes rays(4);
     rays.clear(kLanes);
     RayArgs ray_args{};
     ray_args.lens = &setup.lenses[1];
-    ray_args.u = image.row(kU);
-    ray_args.v = image.row(kVpx);
-    ray_args.given = image.row(kDepth);
+    ray_args.u = seen.row(kU);
+    ray_args.v = seen.row(kVpx);
+    ray_args.given = seen.row(kDepth);
     for (std::size_t i = 0; i < 3; ++i) ray_args.ray[i] = rays.row(i);
     ray_args.valid = rays.row(3);
     ray_args.lanes = kLanes;
@@ -186,23 +197,25 @@ TEST_CASE("the lane kernels agree with the camera model") {
   const Rig rig = testing::ring(5);
   const Setup setup = setup_of(rig);
   const Lanes state = some_state(5);
-  Lanes image(kImageRows);
-  image.clear(kLanes);
+  FloatLanes floats(kImageRows);
+  floats.clear(kLanes);
   ProjectArgs args{};
   args.lens = &setup.lenses[3];
   args.state = state.data();
   args.stride = static_cast<long>(state.stride());
   args.lanes = kLanes;
-  args.image = image.data();
-  args.image_stride = static_cast<long>(image.stride());
+  args.image = floats.data();
+  args.image_stride = static_cast<long>(floats.stride());
   best().project(args);
+  const Lanes image = widened(floats);
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     Projection expected;
     REQUIRE(project(rig.cameras[3], vec3_at(state, kP, lane), expected));
-    CHECK(image.at(kU, lane) == doctest::Approx(expected.uv.x).epsilon(1e-12));
-    CHECK(image.at(kVpx, lane) == doctest::Approx(expected.uv.y).epsilon(1e-12));
-    CHECK(norm(vec3_at(image, kDu, lane) - expected.du) < 1e-9 * norm(expected.du));
-    CHECK(norm(vec3_at(image, kDv, lane) - expected.dv) < 1e-9 * norm(expected.dv));
+    // Single precision: a thousandth of a pixel.
+    CHECK(std::abs(image.at(kU, lane) - expected.uv.x) < 1e-3);
+    CHECK(std::abs(image.at(kVpx, lane) - expected.uv.y) < 1e-3);
+    CHECK(norm(vec3_at(image, kDu, lane) - expected.du) < 3e-6 * norm(expected.du));
+    CHECK(norm(vec3_at(image, kDv, lane) - expected.dv) < 3e-6 * norm(expected.dv));
   }
   Lanes rays(4);
   rays.clear(kLanes);
@@ -218,7 +231,7 @@ TEST_CASE("the lane kernels agree with the camera model") {
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     const Vec3 towards = vec3_at(state, kP, lane) - rig.cameras[3].center;
     CHECK(rays.at(3, lane) == 1.0);
-    CHECK(norm(vec3_at(rays, 0, lane) - (1.0 / norm(towards)) * towards) < 1e-8);
+    CHECK(norm(vec3_at(rays, 0, lane) - (1.0 / norm(towards)) * towards) < 1e-6);
   }
 }
 

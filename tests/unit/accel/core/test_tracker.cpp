@@ -227,7 +227,7 @@ TEST_CASE("a body in front hides the one behind, and not the other way round") {
       start_joint(state.joints, 6 * k + j, joints[j] + shift, {}, Sym3::diagonal(1e-4), 1.0);
     }
   }
-  Lanes image(kImageRows);
+  FloatLanes image(kImageRows);
   std::vector<ImageBox> boxes;
   take_images(state.joints, 2, setup, 0, 0.0, image, boxes);
   int behind = 0;
