@@ -52,7 +52,9 @@ struct Pair {
     observation.rows = 2;
     observation.joints = static_cast<int>(setup.joints);
     TrackerStats stats;
-    frames.push_back(make_frame(observation, setup, stats));
+    const auto frame = std::make_shared<Frame>();
+    fill(*frame, observation, setup, stats);
+    frames.push_back(frame);
     FrameWork w;
     w.frame = frames.back().get();
     w.camera = c;
