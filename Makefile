@@ -28,13 +28,14 @@ RTSP_PACKAGES := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base
 # Debian's clang-14 with libclang-rt-14-dev, or another clang with libFuzzer.
 FUZZ_CXX ?= clang++-14
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 7200
 FUZZERS ?= observe restore ball
 
 CPP = $(wildcard accel/core/*.cpp accel/core/*.hpp accel/bindings/*.cpp accel/bindings/*.hpp tests/unit/accel/core/*.cpp tests/unit/accel/core/*.hpp tests/fuzz/*.cpp tests/fuzz/*.hpp)
 STUBTESTED = $(if $(wildcard accel/_core.pyi),accel._core) $(if $(wildcard accel/decode.pyi),accel.decode)
 
 # Where a target is no file.
-.PHONY: where-wheels help demo test lint bench clean env native stubs released lock wheel wheels doctest models cpp cpp-sanitised cpp-tsan fuzz pytest rtsp
+.PHONY: where-wheels help demo test lint bench clean env native stubs released lock wheel wheels doctest models cpp cpp-sanitised cpp-tsan fuzz pytest rtsp robustness soak
 
 help:
 	@echo "make demo    real camera videos into 3D tracks, through the real Triton, into out/demo/"
@@ -42,6 +43,8 @@ help:
 	@echo "make lint    ruff, mypy, stubtest, clang-format, buf"
 	@echo "make fuzz    libFuzzer on the core, FUZZ_SECONDS=$(FUZZ_SECONDS) for each of $(FUZZERS); needs $(FUZZ_CXX)"
 	@echo "make bench   a small run of every bench"
+	@echo "make robustness  kills, spoilt journals, stalled subscribers, bad cameras: all of ROBUSTNESS.md but the soak"
+	@echo "make soak    a node while a camera comes and goes, SOAK_SECONDS=$(SOAK_SECONDS)"
 	@echo "make env     the application's environment in .venv, from pinned and hashed packages"
 	@echo "make native  the C++ core, the Cython module and the stubs of protos/, in place"
 	@echo "make stubs   only the stubs of protos/"
@@ -220,26 +223,47 @@ $(DOCTEST_INCLUDE)/doctest/doctest.h:
 
 # A target that so small a run misses (exit code 1) is shown and does not end the rest.
 bench: models
-	@echo "[1/10] bench: the core on a simulated court"
+	@echo "[1/13] bench: the core on a simulated court"
 	@$(BIN)/python -m bench suite=core workload=standard suite.frames=240 suite.timed_frames=100 suite.repetitions=3 suite.worst_frames=1000
-	@echo "[2/10] bench: whether the ellipsoids hold what they promise"
+	@echo "[2/13] bench: whether the ellipsoids hold what they promise"
 	@$(BIN)/python -m bench suite=uncertainty suite.frames=240 || [ $$? = 1 ]
-	@echo "[3/10] bench: the core on Shelf"
+	@echo "[3/13] bench: the core on Shelf"
 	@$(BIN)/python -m bench suite=shelf
-	@echo "[4/10] bench: the core on boxes, which misses the published tracks on CMC2"
+	@echo "[4/13] bench: the core on boxes, which misses the published tracks on CMC2"
 	@$(BIN)/python -m bench suite=cmc || [ $$? = 1 ]
-	@echo "[5/10] bench: the ball"
+	@echo "[5/13] bench: the ball"
 	@$(BIN)/python -m bench suite=ball rig=court8 suite.games=1 suite.frames=600 || [ $$? = 1 ]
-	@echo "[6/10] bench: cameras that are knocked, late and swapped"
+	@echo "[6/13] bench: cameras that are knocked, late and swapped"
 	@$(BIN)/python -m bench suite=rig_health suite.stream_hours=1 suite.starts=5 suite.calm_s=60 || [ $$? = 1 ]
-	@echo "[7/10] bench: what to ask about each frame"
+	@echo "[7/13] bench: what to ask about each frame"
 	@$(BIN)/python -m bench suite=plan suite.frames=180 rig.cameras=[4] suite.speedups=[2] suite.searched_px=[] || [ $$? = 1 ]
-	@echo "[8/10] bench: a recorded game solved again"
+	@echo "[8/13] bench: a recorded game solved again"
 	@$(BIN)/python -m bench suite=game rig=court8 suite.frames=240 || [ $$? = 1 ]
-	@echo "[9/10] bench: the server beside onnxruntime in-process"
+	@echo "[9/13] bench: the server beside onnxruntime in-process"
 	@$(BIN)/python -m bench suite=triton suite.requests=8 suite.turns=3
-	@echo "[10/10] bench: the pipeline on the demo's clips"
+	@echo "[10/13] bench: the pipeline on the demo's clips"
 	@$(BIN)/python -m bench suite=pipeline
+	@echo "[11/13] bench: live cameras, capture to the tracker"
+	@$(MAKE) rtsp
+	@$(BIN)/python -m bench suite=capture suite.seconds=5 || [ $$? = 1 ]
+	@echo "[12/13] bench: the journal"
+	@$(BIN)/python -m bench suite=journal || [ $$? = 1 ]
+	@echo "[13/13] bench: snapshots to subscribers"
+	@$(BIN)/python -m bench suite=streams suite.subscribers=[1,10] suite.seconds=3 || [ $$? = 1 ]
+
+# What `make test` does briefly, as long and as often as ROBUSTNESS.md says.
+robustness: models
+	@echo "[1/2] robustness: nodes and journals killed 50 times, 10,000 spoilt journals"
+	@TIPOFF_KILLS=50 TIPOFF_MUTANTS=10000 $(BIN)/pytest -q --timeout 3600 tests/robustness/test_kills.py \
+	tests/integration/edge_node/test_journal_kill.py tests/unit/edge_node/journal/test_mutants.py \
+	tests/integration/edge_node/test_subscribers_under_duress.py tests/integration/edge_node/test_nothing_is_left.py
+	@echo "[2/2] robustness: cameras that misbehave"
+	@$(MAKE) rtsp
+	@$(BIN)/pytest -q --timeout 900 tests/integration/edge_node/test_rtsp_cameras.py
+
+soak: native
+	@echo "[1/1] soak: a node for $(SOAK_SECONDS) s while a camera comes and goes"
+	@TIPOFF_SOAK_S=$(SOAK_SECONDS) $(BIN)/pytest -q -s tests/robustness/test_soak.py
 
 clean:
 	@echo "[1/1] clean: build/, dist/, out/, .venv and what was built in place"
