@@ -21,8 +21,6 @@ constexpr double kCertain = 5.0;
 constexpr double kLeftoverIntervals = 0.75;
 constexpr std::int64_t kLeftoverLeast_ns = 40'000'000;
 constexpr std::int64_t kLeftoverMost_ns = 300'000'000;
-// A camera that is silent for longer pauses.
-constexpr std::int64_t kLongestInterval_ns = 60'000'000'000;
 // After a wide step each frame is matched anew, so many times, against what the other frames of the
 // group say.
 constexpr int kMatchAgain = 3;

@@ -154,7 +154,7 @@ void check(const State& s) {
   for (const std::int64_t t : s.last_frame_ns) require(is_time(t), "a time");
   for (const std::int64_t t : s.last_search_ns) require(is_time(t), "a time");
   for (const std::int64_t t : s.interval_ns)
-    require(t >= -kTimeBound / 4 && t < kTimeBound / 4, "an interval");
+    require(t >= 0 && t <= kLongestInterval_ns, "an interval");
   require(s.health.sound(), "a camera's health");
   const Counters& c = s.counters;
   for (const std::int64_t n :

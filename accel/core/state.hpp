@@ -16,6 +16,9 @@
 
 namespace tipoff {
 
+// A camera that is silent for longer pauses: this is the longest interval that is learned.
+inline constexpr std::int64_t kLongestInterval_ns = 60'000'000'000;
+
 inline constexpr std::int64_t kNever = INT64_MIN;
 
 // One skeleton that a camera saw.
