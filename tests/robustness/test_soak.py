@@ -26,9 +26,10 @@ WARM_UP_S = min(SECONDS / 3, 600.0)
 COME_AND_GO_S = min(60.0, SECONDS / 9)
 """A camera is taken away, or put back, so often."""
 MOST_MB_AN_HOUR = 1.0
-NOISE_MB = 1.5
-"""What RSS may differ by between two looks at a process that does not grow: in a short soak it
-hides a slope, so that only a long one shows the target itself."""
+NOISE_MB = 8.0
+"""How far the allocator's arenas let RSS wander in a process that allocates nothing more (Python's
+own memory was traced). In a short soak it hides the slope, which only a long one shows; a leak of
+one frame-set's message a frame would be 40 MB in two minutes."""
 SETTLE_S = 5.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
