@@ -6,21 +6,28 @@ from typing import TYPE_CHECKING
 
 from accel import CheckpointError, NotYetError, TimeOutOfRangeError, Tracker
 from edge_node.journal.digest import snapshot_digest
-from edge_node.journal.entries import Observed
+from edge_node.journal.entries import Observed, Snapped
 from edge_node.journal.errors import ReplayDifferedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from accel import Rig, Snapshot
-    from edge_node.journal.entries import Snapped
     from edge_node.journal.gathering import Recovery
 
 
-def resume_tracker(rig: Rig, recovery: Recovery) -> Tracker:
+def resume_tracker(
+    rig: Rig,
+    recovery: Recovery,
+    on_snapshot: Callable[[Snapped, Tracker], None] | None = None,
+) -> Tracker:
     """Run the calls after the last checkpoint again: the tracker to the bit as it was.
 
     Args:
         rig: The rig of ``recovery.facts``.
         recovery: What the journal held; it must be resumable.
+        on_snapshot: Told of every snapshot that was taken again, in order, with the tracker as it
+            was then.
 
     Raises:
         ReplayDifferedError: It gave another snapshot than was sent, or the checkpoint is another
@@ -36,6 +43,8 @@ def resume_tracker(rig: Rig, recovery: Recovery) -> Tracker:
             raise ReplayDifferedError(f"the last checkpoint is of no use: {error}") from error
     for call in recovery.calls:
         repeat(tracker, call)
+        if on_snapshot is not None and isinstance(call, Snapped):
+            on_snapshot(call, tracker)
     return tracker
 
 

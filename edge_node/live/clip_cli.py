@@ -92,7 +92,7 @@ def find_folders(session: str) -> tuple[Path, Path]:
 
     if session.endswith(".toml") and Path(session).is_file():
         from edge_node.live.config import read_session
-        from edge_node.live.node import journal_folder
+        from edge_node.live.opening import journal_folder
 
         settings = read_session(Path(session))
         return journal_folder(settings), settings.state / FOLDER

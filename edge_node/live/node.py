@@ -3,226 +3,64 @@
     with stop_on_signals() as stop, open_parts(settings, report) as opened:
         LiveNode(opened, on_serving).run(stop)
 
-What is cheap to get wrong is opened first. On SIGTERM the node is unready first; then the cameras
-stop, what is in flight is tracked, made durable and sent, and subscribers are drained. The session
-goes on when the node starts again: it ends when its recordings do, or somebody ends it.
+On SIGTERM the node is unready first; then the cameras stop, what is in flight is tracked, made
+durable and sent, and subscribers are drained. The session goes on when the node starts again: it
+ends when its recordings do.
 """
 
 from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 import structlog
 
-from accel import COCO17, Rig, TrackerOptions
-from edge_node.area import default_area
-from edge_node.availability import AvailabilityRules, Officials
-from edge_node.cameras.group import Cameras, CamerasOptions
-from edge_node.cameras.ring import FOLDER as RING
-from edge_node.cameras.ring import Ring, RingOptions
-from edge_node.description import EndReason, SessionDescription, StreamKind, TimeBase
-from edge_node.epochs import state_folder
+from edge_node.availability import Officials
+from edge_node.cameras.group import Cameras
+from edge_node.description import EndReason, StreamKind
 from edge_node.hub import Hub
-from edge_node.inference import Inference
-from edge_node.journal.describing import rules_note
 from edge_node.journal.entries import Ended
-from edge_node.journal.facts import SessionFacts
 from edge_node.journal.folder import file_bytes, places
-from edge_node.journal.journal import Journal, JournalOptions
-from edge_node.journal.keeping import KeepOptions
-from edge_node.journal.keys import NodeKey
-from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.admin import AdminServer
-from edge_node.live.capacity import CapacityOptions, measure_capacity
 from edge_node.live.committer import Committer
-from edge_node.live.loop import LiveLoop, LoopOptions, LoopParts
-from edge_node.live.resume import resume
+from edge_node.live.loop import LiveLoop, LoopParts
+from edge_node.live.opening import (
+    Opened,
+    availability_rules,
+    camera_options,
+    describe,
+    loop_options,
+    ring_of,
+    time_base,
+    trace_options,
+)
 from edge_node.live.vitals import CONDITIONS, VitalParts, Vitals
 from edge_node.live.watching import Watching
 from edge_node.ring import HubLimits
 from edge_node.server import ServerOptions, StreamServer
 from edge_node.service import ServiceLimits
-from edge_node.session import connected, fit_crops, models_used, serving
 from edge_node.telemetry.metrics import Metrics
 from edge_node.telemetry.readiness import Readiness
-from edge_node.telemetry.tracing import TraceOptions, Traces
-from tipoff.errors import NotFoundError
+from edge_node.telemetry.tracing import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
-    from edge_node.area import Area
     from edge_node.cameras.group import CameraStatus
     from edge_node.description import SignedHead
     from edge_node.frames import CameraHealth, Degradation, NodeState, TrackedFrame
-    from edge_node.live.resume import Resumed
-    from edge_node.live.settings import SessionSettings
     from edge_node.serving import Stop
-    from edge_node.session import ModelUsed
-
 COMMIT_REST_WITHIN_S = 4.0
 """How long a disk that does not answer is waited for at the end."""
 DRAIN_WITHIN_S = 5.0
 """How long subscribers are given to take what is left."""
 SOCKET = "admin.sock"
 """Socket of the node's service in a session's state."""
-MS = 1_000_000
-S = 1_000_000_000
 
 log = structlog.get_logger(__name__)
-_CAPACITY = CapacityOptions(warm_s=0.3, measured_s=1.0)
-"""A second of what the session asks of the machine, before it begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What a node rests on."""
-
-    settings: SessionSettings
-    """What was declared."""
-    rig: Rig
-    """The calibrated cameras."""
-    area: Area
-    """Where people are reported from."""
-    models: tuple[ModelUsed, ...]
-    """The models that take part."""
-    inference: Inference | None
-    """Asks them; None where nobody gives pictures."""
-    key: NodeKey
-    """The node's."""
-    journal: Journal
-    """Open, with the epoch that it took."""
-    resumed: Resumed
-    """Where the session goes on."""
-    sustainable_rate_hz: float = 0.0
-    """Frame-sets a second that this machine can do; 0: not measured."""
-
-
-@contextmanager
-def open_parts(settings: SessionSettings, report: Callable[[str], None]) -> Iterator[Opened]:
-    """Open rig, models, journal and tracker.
-
-    Args:
-        settings: What to track, and how.
-        report: Takes a line at a time about what is going on.
-
-    Raises:
-        TipoffError: Something is not there, or cannot be used; the message says what to do.
-    """
-    rig = Rig.load(settings.rig, settings.scale)
-    _check_cameras(settings, rig)
-    area = settings.area or default_area(rig)
-    plan = fit_crops(settings.models.plan) if settings.sees else settings.models.plan
-    settings = replace(settings, models=replace(settings.models, plan=plan))
-    models = models_used(plan) if settings.sees else ()
-    key = NodeKey.of_folder(state_folder())
-    options = TrackerOptions(lag_ms=settings.tracking.lag_ms)
-    with ExitStack() as opened:
-        inference = opened.enter_context(_inference(settings, report))
-        facts = _facts(settings, rig, options, models)
-        journal = Journal.open(journal_folder(settings), facts, key, _journal_options(settings))
-        opened.callback(journal.close)
-        resumed = resume(journal, rig, options, area)
-        # Whoever goes on in the middle of a game has no second to spare for it.
-        rate_hz = 0.0 if journal.resumes else _sustainable_hz(settings, rig, inference)
-        yield Opened(settings, rig, area, models, inference, key, journal, resumed, rate_hz)
-
-
-def _sustainable_hz(settings: SessionSettings, rig: Rig, inference: Inference | None) -> float:
-    """Measure what rate this machine can sustain, and warn where that is less than is wanted."""
-    measured = measure_capacity(rig, settings.models.plan, inference, _CAPACITY)
-    wanted_hz = settings.tracking.rate_hz
-    tell = log.info if measured.rate_hz >= wanted_hz else log.warning
-    tell(
-        "sustainable rate measured",
-        rate_hz=round(measured.rate_hz, 1),
-        wanted_hz=wanted_hz,
-        decode_ms=round(measured.decode_ms, 2),
-        infer_ms=round(measured.infer_ms, 2),
-        track_ms=round(measured.track_ms, 2),
-    )
-    return measured.rate_hz
-
-
-def _check_cameras(settings: SessionSettings, rig: Rig) -> None:
-    unknown = [camera.name for camera in settings.cameras if camera.name not in rig.names]
-    if unknown:
-        raise NotFoundError(
-            f"{settings.file} gives sources to {', '.join(unknown)}; the rig has "
-            f"{', '.join(rig.names)}",
-            cameras=unknown,
-        )
-
-
-@contextmanager
-def _inference(
-    settings: SessionSettings, report: Callable[[str], None]
-) -> Iterator[Inference | None]:
-    if not settings.sees:
-        yield None
-        return
-    with serving(settings.models.triton, report) as address, connected(address) as client:
-        inference = Inference(client, len(COCO17.joints), settings.models.threshold)
-        try:
-            yield inference
-        finally:
-            inference.close()
-
-
-def _facts(
-    settings: SessionSettings, rig: Rig, options: TrackerOptions, models: Sequence[ModelUsed]
-) -> SessionFacts:
-    from accel import Tracker
-
-    return SessionFacts(
-        session=settings.name,
-        rig=rig,
-        tracker=options,
-        isa=Tracker(rig, options).isa,
-        models=tuple((model.name, f"sha256:{model.sha256}") for model in models),
-        node=settings.node,
-        time_base=str(time_base(settings)),
-        rate_hz=settings.tracking.rate_hz,
-        notes={
-            "area": str(settings.area) if settings.area else "default",
-            **rules_note(availability_rules(settings)),
-        },
-    )
-
-
-def _journal_options(settings: SessionSettings) -> JournalOptions:
-    journal = settings.journal
-    keep = KeepOptions(round(journal.max_gb * 1e9), journal.max_age_h * 3600.0)
-    return JournalOptions(keep=keep)
-
-
-def journal_folder(settings: SessionSettings) -> Path:
-    """Give the folder of a session's journal: among the user's, or those of a state of its own."""
-    own = settings.state != state_folder() / settings.name
-    return session_folder(settings.name, journals_folder(settings.state) if own else None)
-
-
-def time_base(settings: SessionSettings) -> TimeBase:
-    """Say what capture times count from: recordings that are not moved to now keep their own."""
-    moved = all(camera.options.shift for camera in settings.cameras)
-    return TimeBase.UTC if moved else TimeBase.RECORDING
-
-
-def availability_rules(settings: SessionSettings) -> AvailabilityRules:
-    """Give the rules of the availability as a session file declares them."""
-    said = settings.availability
-    return AvailabilityRules(
-        window_ns=round(said.window_s * S),
-        min_views=said.min_views,
-        max_std_m=said.max_std_mm * 1e-3,
-        max_snapshot_age_ns=round(said.max_snapshot_age_ms * MS),
-        off_after_ns=round(said.off_after_s * S),
-    )
 
 
 class LiveNode:
@@ -241,15 +79,15 @@ class LiveNode:
         self.metrics = Metrics()
         self.officials = Officials(availability_rules(settings), time_base(settings))
         self.hubs = {kind: self._hub(kind) for kind in StreamKind}
-        self._traces = Traces.to(_trace_options(settings), self._about())
+        self._traces = Traces.to(trace_options(settings), self._about())
         self._committer = Committer(
             opened.journal, self._judge, Watching(self.metrics, self._traces)
         )
-        self._ring = _ring(settings)
+        self._ring = ring_of(settings)
         tap = self._ring.tap if self._ring is not None else None
-        cameras = replace(_camera_options(settings), tap=tap)
+        cameras = replace(camera_options(settings), tap=tap)
         self.group = Cameras(opened.rig, cameras, self._wake)
-        self.loop = LiveLoop(self._loop_parts(), _loop_options(opened))
+        self.loop = LiveLoop(self._loop_parts(), loop_options(opened))
         self.loop.resume(opened.resumed.members, opened.resumed.last_time_ns)
         self._server = StreamServer(
             tuple(self.hubs.values()),
@@ -510,59 +348,3 @@ class _Unready:
         """Not be ready any more."""
         assert not ready
         self._readiness.leave()
-
-
-def describe(opened: Opened, kind: StreamKind) -> SessionDescription:
-    """Say what the header of one of the session's streams says."""
-    settings, rig = opened.settings, opened.rig
-    smoothed = kind is StreamKind.SMOOTHED
-    return SessionDescription(
-        session=settings.name,
-        epoch=opened.journal.epoch,
-        skeleton_name=COCO17.name,
-        joints=COCO17.joints,
-        edges=COCO17.edges,
-        cameras=tuple(rig.names),
-        rig_digest=f"sha256:{rig.digest()}",
-        models=tuple((model.name, f"sha256:{model.sha256}") for model in opened.models),
-        build=f"tipoff {metadata.version('tipoff')}",
-        nominal_rate_hz=settings.tracking.rate_hz,
-        time_base=time_base(settings),
-        kind=kind,
-        lag_ns=round(settings.tracking.lag_ms * MS) if smoothed else 0,
-        availability_rules=availability_rules(settings),
-        journal_public_key=opened.key.public,
-        node=settings.node,
-    )
-
-
-def _trace_options(settings: SessionSettings) -> TraceOptions:
-    told = settings.telemetry
-    endpoint = f"http://{told.otlp}/v1/traces" if told.otlp else ""
-    return TraceOptions(endpoint, told.trace_every)
-
-
-def _ring(settings: SessionSettings) -> Ring | None:
-    """Make the ring of the cameras' video, where any is kept; cameras share its room."""
-    kept = settings.ring
-    if not kept.minutes:
-        return None
-    length_s = 60.0 * kept.minutes
-    room = round(kept.max_gb * 1e9 / max(len(settings.cameras), 1))
-    options = RingOptions(length_s, room, min(kept.segment_s, length_s))
-    return Ring(settings.state / RING, options)
-
-
-def _camera_options(settings: SessionSettings) -> CamerasOptions:
-    return CamerasOptions(folder=settings.file.resolve().parent, joints=len(COCO17.joints))
-
-
-def _loop_options(opened: Opened) -> LoopOptions:
-    settings = opened.settings
-    return LoopOptions(
-        plan=settings.models.plan,
-        area=opened.area,
-        rounds=settings.rounds,
-        load=settings.load,
-        checkpoint_every_ns=round(settings.journal.checkpoint_every_s * S),
-    )

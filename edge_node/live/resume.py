@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from accel import CheckpointError, Tracker
+from accel import Tracker
 from edge_node.area import Membership
-from edge_node.journal.entries import Restarted, Snapped
+from edge_node.description import StreamKind
+from edge_node.journal.entries import Restarted
 from edge_node.journal.errors import ReplayDifferedError
-from edge_node.journal.resuming import repeat
+from edge_node.journal.resuming import resume_tracker
 from edge_node.ring import Held
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from accel import Rig, TrackerOptions
     from edge_node.area import Area
+    from edge_node.journal.entries import Snapped
     from edge_node.journal.gathering import Recovery
     from edge_node.journal.journal import Journal
 
@@ -88,21 +90,13 @@ def _anew(
 
 
 def _again(found: Recovery, rig: Rig, area: Area) -> tuple[Tracker, Mapping[str, Any]]:
-    """Run the calls after the last checkpoint again."""
-    assert found.facts is not None
-    try:
-        tracker = (
-            Tracker(rig, found.facts.tracker)
-            if found.checkpoint is None
-            else Tracker.restore(rig, found.checkpoint)
-        )
-    except CheckpointError as error:
-        raise ReplayDifferedError(f"the last checkpoint is of no use: {error}") from error
+    """Run the calls after the last checkpoint again, and let the area see what it saw then."""
     members = Membership(area)
     if found.checkpoint is not None and MEMBERS in found.states:
         members.resume(found.states[MEMBERS])
-    for call in found.calls:
-        repeat(tracker, call)
-        if isinstance(call, Snapped) and call.kind == "live":
+
+    def see(call: Snapped, tracker: Tracker) -> None:
+        if call.kind == StreamKind.LIVE:
             members.update(tracker.snapshot(call.time_ns))
-    return tracker, members.state()
+
+    return resume_tracker(rig, found, see), members.state()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_node.live.node import LiveNode, open_parts
+from edge_node.live.node import LiveNode
+from edge_node.live.opening import open_parts
 from edge_node.serving import stop_on_signals
 from tipoff.console import configure_logging, name_process
 
