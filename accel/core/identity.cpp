@@ -19,9 +19,10 @@ constexpr std::int64_t kLostIntervals = 8;
 // A confirmed track that no two views held for this many times as long as it may be lost is given
 // up.
 constexpr std::int64_t kUnpaired = 3;
-// After a time in which nobody could be seen whoever is found is weighed for so long, how he moves
-// and is built, before he is told from the lost. Beyond the other nobody is known again.
+// After a blackout whoever is found is weighed for so long at least, how he moves and is built, and
+// for so long at most, before he is told from those who were there before. They are waited for.
 constexpr std::int64_t kSettle_ns = 100'000'000;
+constexpr std::int64_t kUnclear_ns = 500'000'000;
 constexpr std::int64_t kBridged_ns = 10'000'000'000;
 // Two tracks whose joints are this close on average are one body.
 constexpr double kSameBody_m = 0.15;
@@ -34,6 +35,16 @@ double mean_distance(const State& state, std::size_t a, std::size_t b, std::size
         norm(vec3_at(state.joints, kP, a * joints + j) - vec3_at(state.joints, kP, b * joints + j));
   }
   return sum / static_cast<double>(joints);
+}
+
+// Whether somebody who was there before the newest blackout has not been found again.
+bool bridging(const State& state) {
+  for (const Track& track : state.tracks) {
+    if (track.confirmed() && track.seen_ns != kNever && track.seen_ns < state.resumed_ns) {
+      return true;
+    }
+  }
+  return false;
 }
 
 std::int64_t longest_interval(const State& state) {
@@ -58,11 +69,19 @@ void notice_blackout(const State& before, State& state, const Setup& setup) {
   }
 }
 
-void confirm(State& state, const std::vector<std::size_t>& sure, const Setup& setup,
+void confirm(State& state, std::vector<std::size_t>& sure, const Setup& setup,
              ReuniteScratch& scratch) {
-  if (state.resumed_ns != kNever && state.time_ns - state.resumed_ns < kSettle_ns) return;
+  // Whether track k is younger than `age` and came after a blackout whose people are still missed.
+  const bool missed = bridging(state);
+  const auto waits = [&](std::size_t k, std::int64_t age) {
+    const std::int64_t born = state.tracks[k].born_ns;
+    return missed && born >= state.resumed_ns && state.time_ns - born < age;
+  };
+  const auto unsettled = [&](std::size_t k) { return waits(k, kSettle_ns); };
+  sure.erase(std::remove_if(sure.begin(), sure.end(), unsettled), sure.end());
   const auto& old = reunite(state, setup, sure, coast_ns(state, setup), scratch);
   for (std::size_t i = 0; i < sure.size(); ++i) {
+    if (old[i] < 0 && waits(sure[i], kUnclear_ns)) continue;
     Track& track = state.tracks[sure[i]];
     if (old[i] < 0) {
       track.id = state.next_id++;
@@ -108,20 +127,20 @@ void bury(State& state, const Setup& setup) {
   const std::int64_t patience =
       std::max(kTentative_ns, kTentativeIntervals * longest_interval(state));
   const std::int64_t lost = lost_ns(state, setup);
-  // Nobody is lost for longer while nobody can be seen.
-  const auto unseen_since = [&](std::int64_t then) {
-    const bool bridged = state.resumed_ns > then && state.resumed_ns - then <= kBridged_ns;
-    return state.time_ns - (bridged ? state.resumed_ns : then);
+  // Whoever was there before a blackout is waited for: cameras come back one by one.
+  const auto limit = [&](std::int64_t then, std::int64_t usual) {
+    return then < state.resumed_ns ? std::max(usual, kBridged_ns) : usual;
   };
   std::vector<char> kept(state.tracks.size(), 1);
   bool all = true;
   for (std::size_t k = 0; k < kept.size(); ++k) {
     const Track& track = state.tracks[k];
-    const std::int64_t unseen = track.seen_ns == kNever ? 0 : unseen_since(track.seen_ns);
+    const std::int64_t unseen = track.seen_ns == kNever ? 0 : state.time_ns - track.seen_ns;
     bool gone = track.seen_ns == kNever;
     if (!gone && !track.confirmed()) gone = unseen > patience || track.existence <= kDoubtful;
     if (!gone && track.confirmed()) {
-      gone = unseen > lost || unseen_since(track.paired_ns) > kUnpaired * lost;
+      gone = unseen > limit(track.seen_ns, lost) ||
+             state.time_ns - track.paired_ns > limit(track.paired_ns, kUnpaired * lost);
     }
     if (!gone) continue;
     kept[k] = 0;

@@ -29,7 +29,7 @@ constexpr double kMostLimbs = 30.0;
 constexpr double kFloor_m = 8.0;
 constexpr double kNewcomer = 3.0;
 // A pairing must be this much likelier than the best other one that it takes part in (-ln).
-constexpr double kClear = 0.7;
+constexpr double kClear = 1.1;
 constexpr double kContradiction = -3.0;
 // Keeps what the assignment is given above 0.
 constexpr double kAboveZero = 1000.0;

@@ -1,8 +1,8 @@
 """suite=blackouts: who is who after a time in which no camera gave a frame.
 
 A node that restarts in the middle of play sees nobody for a second or more. A game is played with
-such gaps; half a second after each, everybody either has the identity of before, or a new one, or
-somebody else's. For a developer's loop, without Hydra:
+such gaps; three quarters of a second after each, everybody either has the identity of before, or a
+new one, or somebody else's. For a developer's loop, without Hydra:
 
     from bench.sim import Arena, preset
     from bench.suites.blackouts import play
@@ -21,7 +21,8 @@ from bench.sim import PRESETS, Arena
 from bench.suites.core import Observed, TrackerFactory
 from tipoff.errors import InvalidInputError
 
-JUDGED_AFTER_S = 0.5
+JUDGED_AFTER_S = 0.75
+"""Whoever cannot be told apart is given half a second."""
 NEAR_M = 0.4
 """Whose hips are this near to a person's is that person."""
 HIPS = (11, 12)
@@ -134,7 +135,7 @@ def play(factory: TrackerFactory, arena: Arena, gap_s: float, play_s: float = 5.
 
 COLUMNS = ("workload", "cameras", "gap_s", "people", "kept", "new", "exchanged", "unseen")
 NOTE = (
-    "Percent of the people told before a gap, half a second after it: kept their identity, have a "
+    "Percent of the people told before a gap, 0.75 s after it: kept their identity, have a "
     "new one because nobody was clearly the same, have somebody else's, are not told."
 )
 

@@ -22,6 +22,7 @@ from edge_node.live.calls import RecordedTracker
 from edge_node.live.committer import Batch, FrameMark, Marks, Outgoing
 from edge_node.live.judge import RigJudge
 from edge_node.live.load import LoadOptions, LoadPolicy
+from edge_node.live.resume import schedule_state
 from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
 from edge_node.perception import Perception
 from tipoff.errors import TipoffError
@@ -59,6 +60,10 @@ class CameraGroup(Protocol):
 
     def judge(self, name: str, state: CameraState | None, detail: str = "") -> None:
         """Add what the tracker's residuals say of a camera; None: nothing is held against it."""
+
+    @property
+    def began_ns(self) -> int:
+        """When the game that recordings play began, ns UTC."""
 
     @property
     def overtaken(self) -> int:
@@ -374,6 +379,7 @@ class LiveLoop:
             self._checkpoint_ns = self._newest_ns
             self.tracker.checkpoint()
             entries.append(StateChanged("members", self.perception.members.state()))
+            entries.append(schedule_state(self._parts.cameras.began_ns))
             entries += self.tracker.take()
         return entries
 

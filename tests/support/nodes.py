@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Game:
     """A recorded game and the session file that plays it."""
 
     file: Path
-    walkers: Walkers
+    walkers: Walkers | None = None
 
     @property
     def state(self) -> Path:
@@ -64,8 +64,15 @@ def make_game(folder: Path, seconds: float, *, loop: bool = False, more: str = "
     walkers = Walkers(noise_px=1.0)
     walkers.rig.save(folder / "rig.toml")
     write_observations(folder / "game.parquet", rows_of(walkers, seconds))
+    return Game(write_session(folder, walkers.rig.names, loop=loop, more=more), walkers)
+
+
+def write_session(
+    folder: Path, cameras: Sequence[str], *, loop: bool = False, more: str = ""
+) -> Path:
+    """Write the session file of a recording `game.parquet` and a rig `rig.toml` beside it."""
     source = f'{{ source = "game.parquet", loop = {str(loop).lower()} }}'
-    cameras = "\n".join(f"{name} = {source}" for name in walkers.rig.names)
+    sources = "\n".join(f"{name} = {source}" for name in cameras)
     text = f"""name = "walk"
 node = "courtside"
 rig = "rig.toml"
@@ -73,7 +80,7 @@ state = "state"
 area = "all"
 
 [cameras]
-{cameras}
+{sources}
 
 [ring]
 minutes = 0
@@ -89,7 +96,7 @@ metrics = "127.0.0.1:0"
 log_level = "debug"
 {more}"""
     (folder / "game.toml").write_text(text)
-    return Game(folder / "game.toml", walkers)
+    return folder / "game.toml"
 
 
 @dataclass(slots=True)
