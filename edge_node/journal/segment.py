@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edge_node.journal.chain import HASH_BYTES, MAX_PAYLOAD_BYTES, Record, link, session_id
 from edge_node.journal.codec import Kind
 from edge_node.journal.errors import JournalDamagedError
-from edge_node.journal.folder import sync_folder
+from edge_node.journal.folder import move_file, remove_file, sync_folder
 from edge_node.journal.heads import SignedHead, Tip
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ BUSY_S = 5.0
 FOLDS = 4
 """Times that the log is folded until nothing is left, at most."""
 
+_WARM = "warm"
+"""Name in the meta of a file that was prepared; it says nothing."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE records (
@@ -52,6 +54,7 @@ CREATE TABLE heads (
     public_key BLOB NOT NULL
 ) STRICT;
 """
+_INSERT_META = "INSERT INTO meta VALUES (?, ?)"
 _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?)"
 _SELECT = "SELECT * FROM records WHERE record >= ? ORDER BY record"
@@ -96,29 +99,39 @@ def create(path: Path, beginning: Beginning, records: Sequence[Linked]) -> None:
         sqlite3.Error, OSError: It cannot be written.
     """
     part = path.with_name(path.name + ".part")
-    for companion in ("", "-wal", "-shm", "-journal"):
-        part.with_name(part.name + companion).unlink(missing_ok=True)
-    with closing(_connect(part)) as base:
+    create_blank(part, beginning, records)
+    part.rename(path)
+    sync_folder(path.parent)
+
+
+def create_blank(
+    path: Path, beginning: Beginning | None = None, records: Sequence[Linked] = ()
+) -> None:
+    """Write a file that nobody looks at yet; its content is durable on return, its name is not.
+
+    Args:
+        path: The file; what is there of it goes.
+        beginning: What it goes on from; None: that is said later.
+        records: Its first records.
+
+    Raises:
+        sqlite3.Error, OSError: It cannot be written.
+    """
+    remove_file(path)
+    with closing(_connect(path)) as base:
         base.execute(f"PRAGMA page_size={PAGE_BYTES}")
         base.execute("PRAGMA journal_mode=WAL")
         base.execute("PRAGMA synchronous=OFF")  # The whole file is synced below.
         base.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA.split(";"):
             base.execute(statement)
-        before = beginning.before
-        meta = {
-            "session": beginning.session.encode("utf-8", "surrogatepass"),
-            "before_record": struct.pack("<Q", before.record),
-            "before_hash": before.hash,
-        }
-        base.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        if beginning is not None:
+            base.executemany(_INSERT_META, _meta(beginning))
         base.executemany(_INSERT, map(_row, records))
         base.execute("COMMIT")
         base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    with part.open("rb") as file:
+    with path.open("rb") as file:
         os.fsync(file.fileno())
-    part.rename(path)
-    sync_folder(path.parent)
 
 
 class SegmentWriter:
@@ -143,9 +156,54 @@ class SegmentWriter:
         Raises:
             sqlite3.Error: Nothing was added.
         """
+        self._transact((), records, heads)
+
+    def begin(
+        self, beginning: Beginning, records: Sequence[Linked], heads: Iterable[SignedHead] = ()
+    ) -> None:
+        """Say what a blank file goes on from and add its first records, in one transaction.
+
+        Args:
+            beginning: What it goes on from.
+            records: Its first records, one at least.
+            heads: Signed heads that are not on disk.
+
+        Raises:
+            sqlite3.Error: Nothing was added.
+        """
+        self._transact(_meta(beginning), records, heads)
+
+    def warm_up(self) -> None:
+        """Begin the log of a blank file, so that the first commit is like any other.
+
+        SQLite makes the log, syncs its head and the folder with the first transaction.
+
+        Raises:
+            sqlite3.Error: It cannot be written.
+        """
+        self._transact([(_WARM, b"")], (), ())
+
+    def move(self, path: Path) -> None:
+        """Give the file its name, with what SQLite keeps beside it; the names are not yet synced.
+
+        The connection holds the files and not their names.
+
+        Raises:
+            OSError: It has its old name, or a part of it has.
+        """
+        move_file(self.path, path)
+        self.path = path
+
+    def _transact(
+        self,
+        meta: Sequence[tuple[str, bytes]],
+        records: Sequence[Linked],
+        heads: Iterable[SignedHead],
+    ) -> None:
         base = self._base
         try:
             base.execute("BEGIN IMMEDIATE")
+            base.executemany(_INSERT_META, meta)
             base.executemany(_INSERT, map(_row, records))
             base.executemany(_INSERT_HEAD, map(_head_row, heads))
             base.execute("COMMIT")
@@ -166,7 +224,7 @@ class SegmentWriter:
         return False
 
     def close(self) -> None:
-        """Close the connection; the last one folds the log into the file."""
+        """Close the connection; the log of a file that was moved is left to :func:`fold`."""
         self._base.close()
 
 
@@ -363,6 +421,15 @@ def _limited(base: sqlite3.Connection) -> sqlite3.Connection:
     base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_PAYLOAD_BYTES + PAGE_BYTES)
     base.execute("PRAGMA trusted_schema=OFF")
     return base
+
+
+def _meta(beginning: Beginning) -> list[tuple[str, bytes]]:
+    before = beginning.before
+    return [
+        ("session", beginning.session.encode("utf-8", "surrogatepass")),
+        ("before_record", struct.pack("<Q", before.record)),
+        ("before_hash", before.hash),
+    ]
 
 
 def _row(linked: Linked) -> tuple[Any, ...]:
