@@ -22,6 +22,8 @@ DOCTEST_SHA256 := b1b43598b8e7f347af1c00f2263f0a19af4c632c808a6fc78a0617eb494c2c
 DOCTEST := $(CACHE)/doctest/$(DOCTEST_SHA256)
 DOCTEST_INCLUDE := $(DOCTEST)/usr/include
 
+WHEEL_OUT ?= dist
+
 # What the tests' RTSP cameras are made of.
 RTSP_PACKAGES := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly
 
@@ -29,6 +31,8 @@ RTSP_PACKAGES := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base
 FUZZ_CXX ?= clang++-14
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 7200
+SOAK_TEST := tests/robustness/test_soak.py
+SOAK_LOG := build/soak.log
 FUZZERS ?= observe restore ball
 
 CPP = $(wildcard accel/core/*.cpp accel/core/*.hpp accel/bindings/*.cpp accel/bindings/*.hpp tests/unit/accel/core/*.cpp tests/unit/accel/core/*.hpp tests/fuzz/*.cpp tests/fuzz/*.hpp)
@@ -113,8 +117,8 @@ native: stubs
 	@$(BIN)/python setup.py -q build_ext --inplace
 
 wheel: env
-	@echo "[1/1] wheel: building into dist/"
-	@$(BIN)/pip -q wheel --no-deps --no-index --no-build-isolation -w dist .
+	@echo "[1/1] wheel: building into $(WHEEL_OUT)/"
+	@$(BIN)/pip -q wheel --no-deps --no-index --no-build-isolation -w $(WHEEL_OUT) .
 
 # ---- the models ---------------------------------------------------------------------------------
 
@@ -129,26 +133,30 @@ demo: models
 
 # ---- the checks ---------------------------------------------------------------------------------
 
+# The soak mostly waits: it runs beside the C++ builds, which leave it what it needs.
 test:
 	@echo "[1/8] test: the environment and what is native"
 	@$(MAKE) native
 	@echo "[2/8] test: lint"
 	@$(MAKE) lint
-	@echo "[3/8] test: C++"
-	@$(MAKE) cpp
-	@echo "[4/8] test: C++ under AddressSanitizer and UndefinedBehaviorSanitizer"
-	@$(MAKE) cpp-sanitised
-	@echo "[5/8] test: C++ under ThreadSanitizer"
-	@$(MAKE) cpp-tsan
-	@echo "[6/8] test: the server and the models"
+	@mkdir -p build; $(BIN)/pytest -s $(SOAK_TEST) >$(SOAK_LOG) 2>&1 & soak=$$!; \
+	trap 'kill -INT $$soak 2>/dev/null && wait $$soak || true' EXIT; \
+	echo "[3/8] test: C++, and beside it a soak of three minutes"; \
+	nice $(MAKE) cpp; \
+	echo "[4/8] test: C++ under AddressSanitizer and UndefinedBehaviorSanitizer"; \
+	nice $(MAKE) cpp-sanitised; \
+	echo "[5/8] test: C++ under ThreadSanitizer"; \
+	nice $(MAKE) cpp-tsan; \
+	echo "[6/8] test: the soak's end"; \
+	failed=0; wait $$soak || failed=1; trap - EXIT; \
+	tail -n $$((failed ? 60 : 3)) $(SOAK_LOG); exit $$failed
+	@echo "[7/8] test: the server and the models"
 	@$(MAKE) models
-	@echo "[7/8] test: the wheel"
-	@$(MAKE) wheel
-	@echo "[8/8] test: contract, unit and integration tests"
-	@$(MAKE) pytest
+	@echo "[8/8] test: contract, unit and integration tests, the wheel among them"
+	@$(MAKE) pytest SOAKED=1
 
 pytest: rtsp
-	@$(BIN)/pytest --durations=10 tests
+	@$(BIN)/pytest --durations=10 $(if $(SOAKED),--ignore $(SOAK_TEST)) tests
 
 # The cameras of the tests: Debian's RTSP server, under Debian's own Python.
 rtsp:
@@ -175,8 +183,11 @@ lint: native
 	@echo "[7/7] lint: buf format"
 	@$(BIN)/buf format -d --exit-code
 
-cpp: env doctest
-	@$(BIN)/cmake -S . -B build/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DDOCTEST_INCLUDE=$(DOCTEST_INCLUDE) >/dev/null
+# The tests' core is the one that the Python module holds, and is not built again.
+cpp: native doctest
+	@core=$$($(BIN)/python -c 'import sys, sysconfig as s; print(f"build/temp.{s.get_platform()}-{sys.implementation.cache_tag}/cmake/libtipoff_core.a")'); \
+	$(BIN)/cmake -S . -B build/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DDOCTEST_INCLUDE=$(DOCTEST_INCLUDE) \
+	-DTIPOFF_CORE_ARCHIVE=$(CURDIR)/$$core >/dev/null
 	@$(BIN)/cmake --build build/cmake -j $(JOBS)
 	@$(BIN)/ctest --test-dir build/cmake --output-on-failure
 
@@ -186,7 +197,6 @@ cpp-sanitised: env doctest
 	@$(BIN)/cmake --build build/cmake-sanitised -j $(JOBS)
 	@$(BIN)/ctest --test-dir build/cmake-sanitised --output-on-failure
 
-# Only what runs on threads: under ThreadSanitizer the rest takes minutes and can find nothing.
 cpp-tsan: env doctest
 	@$(BIN)/cmake -S . -B build/cmake-tsan -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DDOCTEST_INCLUDE=$(DOCTEST_INCLUDE) \
 	-DCMAKE_BUILD_TYPE=RelWithDebInfo -DTIPOFF_SANITIZE=thread >/dev/null
@@ -265,7 +275,7 @@ robustness: models
 
 soak: native
 	@echo "[1/1] soak: a node for $(SOAK_SECONDS) s while a camera comes and goes"
-	@TIPOFF_SOAK_S=$(SOAK_SECONDS) $(BIN)/pytest -q -s tests/robustness/test_soak.py
+	@TIPOFF_SOAK_S=$(SOAK_SECONDS) $(BIN)/pytest -q -s $(SOAK_TEST)
 
 clean:
 	@echo "[1/1] clean: build/, dist/, out/, .venv and what was built in place"
