@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edge_node.listening import linger_option, listen_option
 from tipoff.console import echo_json, json_option, progress
 
 if TYPE_CHECKING:
@@ -165,13 +166,7 @@ def run_track(options: SessionOptions, out: Path, *, overlay: bool) -> dict[str,
 
 @click.command()
 @session_options
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    default="127.0.0.1:7400",
-    show_default=True,
-    help="Where subscribers connect; port 0 takes a free one.",
-)
+@listen_option
 @click.option("--session", "session_name", default="live", show_default=True, help="Its name.")
 @click.option(
     "--pace/--no-pace",
@@ -179,13 +174,7 @@ def run_track(options: SessionOptions, out: Path, *, overlay: bool) -> dict[str,
     show_default=True,
     help="Play recordings at their own pace, as if live, or as fast as this machine can.",
 )
-@click.option(
-    "--linger",
-    type=click.FloatRange(min=0.0),
-    default=0.0,
-    show_default=True,
-    help="Seconds to stay after the end, for those who read it later.",
-)
+@linger_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -23,8 +23,8 @@ from tipoff.errors import ConflictError, InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge_node.following import SentHook
     from edge_node.hub import Hub
-    from edge_node.service import SentHook
 
 MAX_REQUEST_BYTES = 64 * 1024
 """Largest message of a client; a Subscribe has some 50 bytes."""

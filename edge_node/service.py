@@ -1,8 +1,7 @@
 """The track stream's gRPC service: translates between the wire and the hub.
 
-A stream is three coroutines: one sends, one hears acknowledgements, one looks now and then whether
-the client still does its part. The first that ends decides how the stream ends. Beside them one
-task for all streams makes the heartbeats, each encoded once for all subscribers of its hub.
+Each stream is followed by itself (`edge_node.following`). Beside them one task for all makes the
+heartbeats, each encoded once for all subscribers of its hub.
 """
 
 from __future__ import annotations
@@ -11,125 +10,64 @@ import asyncio
 import contextlib
 import functools
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
 
-from edge_node.description import StreamKind, Terms
+from edge_node.description import StreamKind
 from edge_node.encoding import STREAM_KINDS, build_header
-from edge_node.subscription import MAX_LAG_S, Patience, Subscription, Wish
+from edge_node.endings import Refusal, abort, reason
+from edge_node.following import Draining, Follower
+from edge_node.limits import ServiceLimits
+from edge_node.outlet import Outlet, Stream
+from edge_node.subscription import Patience, Subscription, Wish
 from tipoff.errors import (
     DeadlineError,
     InternalError,
     InvalidInputError,
     NotFoundError,
     TipoffError,
-    UnavailableError,
 )
-from tipoff.stream_errors import OverloadedError
 from tipoff.v1 import tracking_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from edge_node.following import SentHook
     from edge_node.hub import Hub
 
     Context = grpc.aio.ServicerContext[object, bytes]
-    SentHook = Callable[[StreamKind, int, str, int], None]
+
+__all__ = ["SERVICE", "ServiceLimits", "TrackingService"]
 
 SERVICE = pb.DESCRIPTOR.services_by_name["TrackingService"].full_name
 """The service's full name."""
-SUBSCRIBE_WITHIN_S = 5.0
-"""How long a stream may be open without asking for anything."""
-ACKNOWLEDGE_WITHIN_S = 5.0
-"""Longest silence of a client: it should acknowledge every second."""
-HEARTBEAT_EVERY_S = 1.0
-"""How often every stream is told how things stand."""
 LOOK_EVERY_S = 0.1
 """How often it is looked whether a heartbeat is due, or what is said of the node has run out."""
-CHECK_EVERY_S = 0.25
-"""How often a stream is checked for a client that stalls."""
-LAST_ACKNOWLEDGE_WITHIN_S = 5.0
-"""How long the end of a session waits until the client has acknowledged the last snapshot."""
-ABORT_WITHIN_S = 2.0
-"""How long the end of a stream may take on the wire, for a client that reads nothing."""
-MAX_SUBSCRIBERS = 256
-"""Most streams at one time."""
 MAX_ECHO = 64
 """Most characters of a client's text in a message to it."""
+STREAM_TRACKS = f"/{SERVICE}/StreamTracks"
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceLimits:
-    """Bounds of the service."""
+class _Handlers(grpc.GenericRpcHandler):
+    """Finds the handler of a call; of one too many before anything is made for it."""
 
-    max_subscribers: int = MAX_SUBSCRIBERS
-    """Most streams at one time; more are refused."""
-    subscribe_within_s: float = SUBSCRIBE_WITHIN_S
-    """How long a stream may be open without asking for anything."""
-    acknowledge_within_s: float = ACKNOWLEDGE_WITHIN_S
-    """Longest silence of a client."""
-    last_acknowledge_within_s: float = LAST_ACKNOWLEDGE_WITHIN_S
-    """How long the end of a session waits for the last acknowledgement."""
-    max_lag_s: float = MAX_LAG_S
-    """Longest time from sending to acknowledgement."""
-    heartbeat_every_s: float = HEARTBEAT_EVERY_S
-    """Longest time between two messages of the server."""
+    def __init__(
+        self,
+        methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]],
+        full: Callable[[], bool],
+        refusing: grpc.RpcMethodHandler[Any, Any],
+    ) -> None:
+        self._methods, self._full, self._refusing = methods, full, refusing
 
-    def terms(self) -> Terms:
-        """Say what of it the client must know."""
-        return Terms(
-            acknowledge_within_ns=int(self.acknowledge_within_s * 1e9),
-            max_lag_ns=int(self.max_lag_s * 1e9),
-            heartbeat_every_ns=int(self.heartbeat_every_s * 1e9),
-        )
-
-
-@dataclass(slots=True, eq=False)
-class _Stream:
-    """One subscriber's stream."""
-
-    outlet: _Outlet
-    subscription: Subscription
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    heard_s: float = field(default_factory=time.monotonic)
-    closed_by_client: bool = False
-    heartbeat: bytes = b""
-    """The one that is to be sent; a newer one takes its place, so that none pile up."""
-
-
-@dataclass(slots=True, eq=False)
-class _Outlet:
-    """A hub and those who follow it."""
-
-    hub: Hub
-    streams: set[_Stream] = field(default_factory=set)
-    changes: int = 0
-    """How often what is said of the node had changed when it was told last."""
-    beat_s: float = 0.0
-    """When it was told last."""
-    listener: Callable[[], None] | None = None
-
-    def wake(self) -> None:
-        """Have every stream look for what is new."""
-        changes = self.hub.look()
-        if changes != self.changes:
-            self.changes = changes
-            self.beat()
-        for stream in self.streams:
-            stream.wake.set()
-
-    def beat(self) -> None:
-        """Give every stream a heartbeat."""
-        self.beat_s = time.monotonic()
-        if not self.streams:
-            return
-        heartbeat = self.hub.heartbeat()
-        for stream in self.streams:
-            stream.heartbeat = heartbeat
-            stream.wake.set()
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        method = handler_call_details.method
+        if method == STREAM_TRACKS and self._full():
+            return self._refusing
+        return self._methods.get(method)
 
 
 class TrackingService:
@@ -149,12 +87,14 @@ class TrackingService:
             on_sent: Told the kind, the newest sequence, the peer and when its sending began, in ns
                 UTC, whenever a stream has sent snapshots. Called in the loop; returns at once.
         """
-        self._limits, self._on_sent = limits or ServiceLimits(), on_sent
+        self._limits = limits or ServiceLimits()
+        self._draining = Draining()
+        self._follower = Follower(self._limits, self._draining, on_sent)
+        self._refusal = Refusal(self._limits.max_subscribers)
         self._outlets = {
-            (hub.description.session, hub.description.kind): _Outlet(hub) for hub in hubs
+            (hub.description.session, hub.description.kind): Outlet(hub) for hub in hubs
         }
         self._calls = 0
-        self._drain_by_s: float | None = None
         self._loop = asyncio.get_running_loop()
         self._log = structlog.get_logger(__name__)
         for outlet in self._outlets.values():
@@ -181,11 +121,11 @@ class TrackingService:
 
         Each is sent what there is before, as far as its client takes it within ``within_s``.
         """
-        self._drain_by_s = time.monotonic() + within_s
+        self._draining.begin(within_s)
         for outlet in self._outlets.values():
             outlet.wake()
 
-    def _hub_changed(self, outlet: _Outlet) -> None:
+    def _hub_changed(self, outlet: Outlet) -> None:
         # Called by the thread that writes; where the loop has closed meanwhile nobody is to wake.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(outlet.wake)
@@ -195,6 +135,7 @@ class TrackingService:
         look_s = min(LOOK_EVERY_S, every_s / 4)
         while True:
             await asyncio.sleep(look_s)
+            self._refusal.say()
             for outlet in self._outlets.values():
                 if outlet.hub.look() != outlet.changes:
                     outlet.wake()
@@ -212,11 +153,18 @@ class TrackingService:
             pb.GetSessionRequest.FromString,
             pb.GetSessionResponse.SerializeToString,
         )
+        refusing: grpc.RpcMethodHandler[Any, bytes] = grpc.stream_stream_rpc_method_handler(
+            self._refusal.answer, None, None
+        )
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-            "StreamTracks": stream_tracks,
-            "GetSession": get_session,
+            STREAM_TRACKS: stream_tracks,
+            f"/{SERVICE}/GetSession": get_session,
         }
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
+        return _Handlers(methods, self._is_full, refusing)
+
+    def _is_full(self) -> bool:
+        # Whoever comes while the server shuts down is to be told that, and not to try again here.
+        return self._calls >= self._limits.max_subscribers and self._draining.by_s is None
 
     async def get_session(
         self,
@@ -227,10 +175,10 @@ class TrackingService:
         try:
             return pb.GetSessionResponse(header=self._header(self._find(request.session).hub))
         except TipoffError as error:
-            await _abort(context, error, None)
+            await abort(context, error)
             raise
 
-    def _find(self, session: str, kind: StreamKind = StreamKind.LIVE) -> _Outlet:
+    def _find(self, session: str, kind: StreamKind = StreamKind.LIVE) -> Outlet:
         sessions = {name for name, _ in self._outlets}
         if not session and len(sessions) == 1:
             (session,) = sessions
@@ -251,7 +199,7 @@ class TrackingService:
 
     async def stream_tracks(self, _requests: object, context: Context) -> None:
         """Follow a session for one client until it or the session ends."""
-        stream: _Stream | None = None
+        stream: Stream | None = None
         self._calls += 1
         try:
             stream, header = await self._open(context)
@@ -260,41 +208,30 @@ class TrackingService:
             await context.write(header)
             # Whoever resumes is sent what is past first, and must not take it for how things stand.
             await context.write(stream.outlet.hub.heartbeat())
-            await self._follow(stream, context)
+            await self._follower.follow(stream, context)
         except TipoffError as error:
-            self._log.info("stream ended", reason=_reason(error), peer=context.peer())
-            await _abort(context, error, stream)
+            self._log.info("stream ended", reason=reason(error), peer=context.peer())
+            await abort(context, error, stream)
         except Exception:
             self._log.exception("stream failed", peer=context.peer())
-            await _abort(context, InternalError("the server failed: its log says how"), stream)
+            await abort(context, InternalError("the server failed: its log says how"), stream)
         finally:
             self._calls -= 1
             if stream is not None:
                 stream.outlet.streams.discard(stream)
 
-    async def _open(self, context: Context) -> tuple[_Stream, bytes]:
-        self._check_draining(asked_now=True)
+    async def _open(self, context: Context) -> tuple[Stream, bytes]:
+        self._draining.check(asked_now=True)
         if self._calls > self._limits.max_subscribers:
-            raise OverloadedError(
-                f"{self._limits.max_subscribers} subscribers are all that this server takes: try "
-                "later or elsewhere",
-                reason="TOO_MANY_SUBSCRIBERS",
-                max_subscribers=self._limits.max_subscribers,
-            )
+            # It found a place free, and another one took it in the meantime.
+            raise self._refusal.error
         request = await self._first_request(context)
         outlet = self._find(request.session, _kind(request.kind))
         wish = Wish(request.from_sequence, request.from_epoch, request.max_rate_hz)
         header = pb.StreamTracksResponse(header=self._header(outlet.hub))
         patience = Patience(max_lag_s=self._limits.max_lag_s)
-        stream = _Stream(outlet, Subscription(outlet.hub, wish, patience))
+        stream = Stream(outlet, Subscription(outlet.hub, wish, patience))
         return stream, header.SerializeToString()
-
-    def _check_draining(self, *, asked_now: bool) -> None:
-        by_s = self._drain_by_s
-        if by_s is not None and (asked_now or time.monotonic() > by_s):
-            raise UnavailableError(
-                "the server is shutting down: resume elsewhere or later", reason="SHUTTING_DOWN"
-            )
 
     async def _first_request(self, context: Context) -> pb.Subscribe:
         within_s = self._limits.subscribe_within_s
@@ -309,84 +246,6 @@ class TrackingService:
             raise InvalidInputError("the first message must be a Subscribe")
         return request.subscribe
 
-    async def _follow(self, stream: _Stream, context: Context) -> None:
-        parts = (self._send(stream, context), self._hear(stream, context), self._guard(stream))
-        tasks = [asyncio.create_task(part) for part in parts]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            task.result()
-
-    async def _send(self, stream: _Stream, context: Context) -> None:
-        subscription, hub = stream.subscription, stream.outlet.hub
-        while True:
-            stream.wake.clear()
-            # Asked before taking: what is written in between must not be missed.
-            ended = hub.ended
-            messages = subscription.take()
-            began_ns = time.time_ns() if self._on_sent is not None else 0
-            for message in messages:
-                await context.write(message)
-            if messages and self._on_sent is not None:
-                kind = hub.description.kind
-                self._on_sent(kind, subscription.last_sent[1], context.peer(), began_ns)
-            heartbeat, stream.heartbeat = stream.heartbeat, b""
-            if heartbeat:
-                await context.write(heartbeat)
-            if not messages:
-                if subscription.caught_up and ended is not None:
-                    return await self._finish(stream, context, ended.message)
-                self._check_draining(asked_now=subscription.caught_up)
-            elif ended is not None or self._drain_by_s is not None:
-                continue
-            # Whatever came while this was written has set it, so that it does not wait.
-            await stream.wake.wait()
-
-    async def _finish(self, stream: _Stream, context: Context, end: bytes) -> None:
-        await context.write(stream.subscription.finish(end))
-        # A client that has acknowledged everything has it, whatever becomes of the connection.
-        within_s = self._limits.last_acknowledge_within_s
-        try:
-            async with asyncio.timeout(within_s):
-                while not (stream.subscription.settled or stream.closed_by_client):
-                    stream.wake.clear()
-                    await stream.wake.wait()
-        except TimeoutError:
-            self._log.info("the end was not acknowledged", peer=context.peer())
-
-    async def _hear(self, stream: _Stream, context: Context) -> None:
-        while True:
-            request = await context.read()
-            if not isinstance(request, pb.StreamTracksRequest):
-                stream.closed_by_client = True
-                stream.wake.set()
-                # It may still read: how long it may be silent is for the guard to say.
-                await asyncio.Event().wait()
-                return
-            if not request.HasField("acknowledge"):
-                raise InvalidInputError("every message after the first must be an Acknowledge")
-            stream.heard_s = time.monotonic()
-            said = request.acknowledge
-            stream.subscription.acknowledge(said.sequence, said.epoch)
-            stream.wake.set()
-
-    async def _guard(self, stream: _Stream) -> None:
-        within_s = self._limits.acknowledge_within_s
-        every_s = min(CHECK_EVERY_S, within_s / 4)
-        while time.monotonic() - stream.heard_s < within_s:
-            stream.subscription.check()
-            self._check_draining(asked_now=False)
-            await asyncio.sleep(every_s)
-        raise DeadlineError(
-            f"no Acknowledge for {within_s:g} s: send one every second, also when nothing is new",
-            reason="NOT_ACKNOWLEDGED",
-            acknowledged=stream.subscription.acknowledged[1],
-        )
-
 
 def _kind(asked: int) -> StreamKind:
     if asked == pb.STREAM_KIND_UNSPECIFIED:
@@ -397,33 +256,3 @@ def _kind(asked: int) -> StreamKind:
     raise InvalidInputError(
         f"kind {asked} is none that this server knows: ask for live or smoothed"
     )
-
-
-def _reason(error: TipoffError) -> str:
-    return str(error.ids.get("reason", error.status))
-
-
-async def _abort(
-    context: grpc.aio.ServicerContext[Any, Any], error: TipoffError, stream: _Stream | None
-) -> None:
-    trailers = [("tipoff-reason", _reason(error))]
-    if stream is not None and error.retryable:
-        description = stream.outlet.hub.description
-        epoch, sequence = stream.subscription.resume
-        trailers += [
-            ("tipoff-resume-session", description.session),
-            ("tipoff-resume-kind", pb.StreamKind.Name(STREAM_KINDS[description.kind])),
-            ("tipoff-resume-epoch", str(epoch)),
-            ("tipoff-resume-sequence", str(sequence)),
-        ]
-    code = grpc.StatusCode[error.status]
-    await _bounded(lambda: context.abort(code, error.message, tuple(trailers)))
-
-
-async def _bounded(call: Callable[[], Awaitable[Any]]) -> None:
-    try:
-        async with asyncio.timeout(ABORT_WITHIN_S):
-            await call()
-    except TimeoutError:
-        # The client reads nothing and its window is full: gRPC keeps the end for it, we do not.
-        return

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 STEADY_AFTER_S = 5.0
 """A connection that held so long was a good one: an outage after it is a new one."""
+SHORTEST_TRY_S = 0.1
+"""No try is given less: it would say that time was short, and not what is wrong."""
 ACKNOWLEDGE_AT_ONCE = 64
 """Snapshots after which an acknowledgement does not wait for its time."""
 SILENT_BEATS = 3
@@ -104,12 +106,13 @@ class Patience:
         self._opened_s = None
         if self._since_s is None:
             self._since_s = now_s
-        if not error.retryable or self.left_s <= 0:
+        left_s = self.left_s - SHORTEST_TRY_S
+        if not error.retryable or left_s <= 0:
             raise error
         # The exponent is bounded too: a long outage must not make it overflow.
         pause = self._options.backoff_initial_s * 2.0 ** min(self._tries, 30)
         self._tries += 1
-        return min(pause, self._options.backoff_max_s, self.left_s) * (0.5 + self._jitter() / 2)
+        return min(pause, self._options.backoff_max_s, left_s) * (0.5 + self._jitter() / 2)
 
 
 class Standing:

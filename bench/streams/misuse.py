@@ -19,6 +19,7 @@ import click
 import grpc
 
 from bench.streams.subscribers import METHOD, OPTIONS
+from tipoff.aio import BROKEN_WRITE
 from tipoff.v1 import tracking_pb2 as pb
 
 RENEW_EVERY_S = 5.0
@@ -106,12 +107,17 @@ async def storm(address: str, until_s: float, refusals_ms: list[float]) -> None:
                     while time.monotonic() < until_s and isinstance(await call.read(), bytes):
                         pass
             except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                if _refused(error):
                     refusals_ms.append((time.monotonic() - began_s) * 1e3)
             except TimeoutError:
                 pass
             call.cancel()
             await asyncio.sleep(TRY_EVERY_S * random.uniform(0.5, 1.5))
+
+
+def _refused(error: grpc.aio.AioRpcError) -> bool:
+    # A refusal that is here before the Subscribe has gone out shows as a write that failed.
+    return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED or error.details() == BROKEN_WRITE
 
 
 async def run(how: str, address: str, count: int, seconds: float) -> list[float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge_node.listening import linger_option, listen_option
 from tipoff.console import echo_json, json_option, progress
 
 if TYPE_CHECKING:
@@ -321,13 +322,7 @@ def _say(verdict: Verdict) -> list[str]:
 
 @click.command()
 @click.argument("session")
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    default="127.0.0.1:7400",
-    show_default=True,
-    help="Where subscribers connect; port 0 takes a free one.",
-)
+@listen_option
 @click.option(
     "--speed",
     type=click.FloatRange(min=0.0),
@@ -342,13 +337,7 @@ def _say(verdict: Verdict) -> list[str]:
     show_default=True,
     help="Subscribers to wait for before it begins.",
 )
-@click.option(
-    "--linger",
-    type=click.FloatRange(min=0.0),
-    default=0.0,
-    show_default=True,
-    help="Seconds to stay after the end, for those who read it later.",
-)
+@linger_option
 @journals_option
 @json_option
 def replay(session: str, journals: Path | None, as_json: bool, **given: Any) -> None:

@@ -3,6 +3,7 @@
     <folder>/000000000001-00000001-00.sqlite    first record, epoch, how often it was mended
     <folder>/mark                               the newest record that was acknowledged
     <folder>/lock                               held by the process that writes
+    <folder>/next.part                          the next file, made ready and not yet begun
     <folder>/aside/<when>/                      what was damaged, and why.txt
 
 Epochs stand in the names, so that damage inside a file cannot bring an old one back.
@@ -14,7 +15,7 @@ import fcntl
 import os
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,14 +105,34 @@ def move_aside(folder: Path, names: Iterable[str], why: str) -> str:
     target.mkdir(parents=True)
     (target / "why.txt").write_text(why + "\n", "utf-8")
     for name in names:
-        # The file itself goes last: while it is there, so is whatever belongs to it.
-        for companion in reversed(COMPANIONS):
-            path = folder / (name + companion)
-            if path.exists():
-                path.rename(target / path.name)
+        move_file(folder / name, target / name)
     sync_folder(target)
     sync_folder(folder)
     return str(target.relative_to(folder))
+
+
+def move_file(path: Path, to: Path) -> None:
+    """Move a file, where it is there, with what SQLite keeps beside it.
+
+    The file itself goes last: whoever opens it under its new name finds its log there.
+
+    Raises:
+        OSError: It has its old name, or a part of it has.
+    """
+    for companion in reversed(COMPANIONS):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + companion).rename(to.with_name(to.name + companion))
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, where it is there, with what SQLite keeps beside it.
+
+    Raises:
+        OSError: It cannot be removed, or only a part of it can.
+    """
+    # The file itself goes last: while it is there, so is whatever belongs to it.
+    for companion in reversed(COMPANIONS):
+        path.with_name(path.name + companion).unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,8 +5,8 @@
     journal.commit(entries)     # durable on return; only then is anything sent
 
 Every opening takes the next epoch and a new file; a full file is followed by another one at a
-checkpoint, so that whatever is kept can be replayed. Files are folded, closed and pruned by a
-thread of the journal's own.
+checkpoint, so that whatever is kept can be replayed. Files are prepared, folded, closed and pruned
+by a thread of the journal's own.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from edge_node.journal.keeping import Keeper, KeepOptions
 from edge_node.journal.mark import Mark, Marked
 from edge_node.journal.recovery import recover
 from edge_node.journal.segment import Beginning, Linked, SegmentWriter, create
+from edge_node.journal.spare import Spare
 from tipoff.errors import ConflictError, InternalError
 
 if TYPE_CHECKING:
@@ -108,7 +109,10 @@ class Journal:
         oldest = next((place.first for place in places(folder)), self._tip.record + 1)
         self._mark = Mark(folder, Marked(oldest, self._tip))
         held.callback(self._mark.close)
-        self._keeper = Keeper(folder, options.keep, self._mark)
+        self._spare = Spare(folder, options.max_pages)
+        self._keeper = Keeper(folder, options.keep, self._mark, self._spare)
+        self._continued = encode(Opened(facts, key.public, continues=True, begins_epoch=False))
+        """How every file but an epoch's first begins."""
         cut = "; ".join(damage.reason for damage in recovered.damages) if recovered else ""
         self._writer = self._begin_file(
             Opened(facts, key.public, self.resumes, begins_epoch=True, cut=cut)
@@ -180,10 +184,8 @@ class Journal:
         with self._lock:
             sequences = self._next_sequences(entries)
             try:
-                if self._is_full(entries):
-                    self._roll()
-                linked, tip = self._link(encoded)
-                self._append(linked, tip)
+                full = self._is_full(entries)
+                tip = self._append_to_next(encoded) if full else self._append(encoded)
             except (OSError, sqlite3.Error) as error:
                 raise _refused(error, self.folder) from error
             self._sequences = sequences
@@ -249,11 +251,11 @@ class Journal:
             linked.append(Linked(record, tip.hash))
         return linked, tip
 
-    def _append(self, linked: Sequence[Linked], tip: Tip) -> None:
-        heads = self._heads_to_save()
-        self._writer.append(linked, heads)
+    def _append(self, encoded: Sequence[Encoded]) -> Tip:
+        linked, tip = self._link(encoded)
+        self._writer.append(linked, self._heads_to_save())
         self._unsaved = []
-        assert tip.record == linked[-1].record.record
+        return tip
 
     def _advance(self, tip: Tip, size: int, records: int) -> None:
         self._tip = tip
@@ -289,12 +291,17 @@ class Journal:
         late = self._bytes >= LATE_ROLL * self.options.segment_bytes
         return late or any(isinstance(entry, Checkpointed) for entry in entries)
 
-    def _roll(self) -> None:
-        """Go on in a new file; the old one is closed by the keeper."""
-        before = self._writer
-        opened = Opened(self.facts, self._key.public, continues=True, begins_epoch=False)
-        self._writer = self._begin_file(opened)
-        self._keeper.finished(before)
+    def _append_to_next(self, encoded: Sequence[Encoded]) -> Tip:
+        """Go on in a new file, whose first commit this is; the old one is closed by the keeper."""
+        linked, tip = self._link([self._continued, *encoded])
+        path = self.folder / Place(linked[0].record.record, self.epoch, 0).name
+        beginning = Beginning(self.facts.session, self._tip)
+        writer = self._spare.begin(path, beginning, linked, self._heads_to_save())
+        self._keeper.finished(self._writer)
+        self._writer = writer
+        self._unsaved = []
+        self._bytes = 0
+        return tip
 
     def _begin_file(self, opened: Opened) -> SegmentWriter:
         linked, tip = self._link([encode(opened)])

@@ -1,4 +1,4 @@
-"""Keeping a journal's files: folding logs, closing full files, pruning old ones.
+"""Keeping a journal's files: preparing the next, folding logs, closing full ones, pruning old ones.
 
 In a thread of its own, so that no commit waits for it; what fails is tried again at the next turn.
 """
@@ -15,10 +15,10 @@ import structlog
 
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.folder import (
-    COMPANIONS,
     Place,
     file_bytes,
     places,
+    remove_file,
     sync_folder,
     writing,
 )
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edge_node.journal.spare import Spare
 
 FOLD_BYTES = 16 * 1024 * 1024
 """What a file's log may hold before it is folded into the file."""
@@ -64,10 +65,12 @@ class Keeper:
         folder: The journal's folder.
         options: For how long files are kept.
         mark: Told what is kept.
+        spare: Kept ready.
     """
 
-    def __init__(self, folder: Path, options: KeepOptions, mark: Mark) -> None:
+    def __init__(self, folder: Path, options: KeepOptions, mark: Mark, spare: Spare) -> None:
         self._folder, self._options, self._mark = folder, options, mark
+        self._spare = spare
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -78,7 +81,8 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="journal keeper", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, by preparing the second file."""
+        self._wake.set()
         self._thread.start()
 
     def written(self, path: Path, size: int) -> None:
@@ -114,6 +118,7 @@ class Keeper:
         self._stopping = True
         self._wake.set()
         self._thread.join(CLOSE_WITHIN_S)
+        self._spare.discard()
         self._fold(last, truncate=True)
 
     def _run(self) -> None:
@@ -127,6 +132,7 @@ class Keeper:
         self._close_finished()
 
     def _turn(self) -> None:
+        self._spare.prepare()
         self._close_finished()
         with self._lock:
             path = self._current if self._unfolded >= FOLD_BYTES else None
@@ -183,6 +189,8 @@ def prune(folder: Path, options: KeepOptions, mark: Mark, carried_up_to: int = 0
             break
         if not any(_can_begin(folder, one, written=one is later[-1]) for one in later):
             break
+        # What the rest rests on must not lose its name to a loss of power.
+        sync_folder(folder)
         mark.prune(later[0].first)
         remove(folder, place)
         removed.append(place)
@@ -252,6 +260,5 @@ def _can_begin(folder: Path, place: Place, *, written: bool) -> bool:
 
 def remove(folder: Path, place: Place) -> None:
     """Remove a file with what SQLite keeps beside it."""
-    for companion in reversed(COMPANIONS):
-        (folder / (place.name + companion)).unlink(missing_ok=True)
+    remove_file(folder / place.name)
     sync_folder(folder)

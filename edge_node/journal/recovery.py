@@ -21,6 +21,7 @@ from edge_node.journal.gathering import Damage, Gathering, Recovery
 from edge_node.journal.heads import Tip
 from edge_node.journal.mark import BadMark, read_mark
 from edge_node.journal.segment import Beginning, Linked, SegmentReader, create, fold
+from edge_node.journal.spare import adopt
 from tipoff.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -200,7 +201,8 @@ def _against_mark(folder: Path, found: list[Place], tip: Tip) -> list[Damage]:
 
 
 def _tidy(folder: Path) -> None:
-    """Finish what an interrupted mending left."""
+    """Finish what an interrupted mending, or change of file, left."""
+    adopt(folder)
     replaced = replaced_places(folder)
     if replaced:
         move_aside(folder, [place.name for place in replaced], "written anew without its damage")

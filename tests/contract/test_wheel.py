@@ -42,10 +42,9 @@ def _run(command: Sequence[str | Path], cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel with the build requirements of this environment."""
+    """Build the wheel as `make wheel` does, elsewhere."""
     out = tmp_path_factory.mktemp("wheel")
-    options = ["-q", "--no-deps", "--no-index", "--no-build-isolation"]
-    _run([sys.executable, "-m", "pip", "wheel", *options, "-w", out, ROOT], out)
+    _run(["make", "-s", "wheel", f"WHEEL_OUT={out}"], ROOT)
     (built,) = out.glob("tipoff-*.whl")
     return built
 

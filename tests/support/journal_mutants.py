@@ -16,7 +16,8 @@ from edge_node.journal.entries import StateChanged
 from edge_node.journal.folder import last_epoch, places
 from edge_node.journal.journal import Journal
 from edge_node.journal.reading import JournalReader
-from tests.support.journals import SESSION, Play, opened
+from edge_node.journal.spare import NAME
+from tests.support.journals import SESSION, Play, opened, wait_for_keeper
 
 SECTOR_BYTES = 512
 PAGE_BYTES = 4096
@@ -55,13 +56,18 @@ def closed_journal(folder: Path) -> Original:
 
 
 def killed_journal(folder: Path) -> Original:
-    """A journal as a process leaves it that was killed: the newest file's log is not folded in."""
+    """A journal as a process leaves it that was killed.
+
+    The newest file's log is not folded in, and the next one lies ready and was never used.
+    """
     live = folder.with_name(folder.name + "-live")
     journal = _write(live)
+    wait_for_keeper(journal)
     # SQLite's index of the log is shared memory; like the lock it does not outlive a machine.
     shutil.copytree(live, folder, ignore=shutil.ignore_patterns("*-shm", "lock"))
     journal.close()
-    assert list(folder.glob("*-wal"))
+    assert list(folder.glob("*.sqlite-wal"))
+    assert (folder / NAME).exists()
     return _original("killed", folder)
 
 

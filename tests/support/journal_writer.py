@@ -3,31 +3,43 @@
     python -m tests.support.journal_writer FOLDER [FAULT]
 
 A line a message: ``sent <epoch> <stream> <sequence> <time> <digest>``. Faults: ``early`` says what
-it sends before it is durable, ``unsynced`` lets SQLite leave syncing to the system.
+it sends before it is durable, ``unsynced`` lets SQLite leave syncing to the system. Others kill the
+process at the first change of file: ``unnamed`` once the next file is begun and has no name yet,
+``half-named`` once its log alone has one, ``names`` some commits later, with no name synced.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from edge_node.journal import segment
 from edge_node.journal.entries import Entry, Snapped, StateChanged
+from edge_node.journal.folder import places
 from edge_node.journal.journal import Journal, JournalOptions
 from edge_node.journal.keys import NodeKey
 from edge_node.journal.resuming import resume_tracker
+from edge_node.journal.spare import Spare
 from tests.support.journals import Play, facts
 
 EARLY_S = 0.02
 SEGMENT_BYTES = 400_000
+COMMITS_WITH_NAMES = 5
 
 
 def main(folder: Path, fault: str) -> None:
     """Write for ever."""
     if fault == "unsynced":
         segment.SYNCHRONOUS = "OFF"
+    elif fault in ("unnamed", "half-named"):
+        segment.move_file = partial(_die_moving, fault)  # type: ignore[attr-defined]
+    elif fault == "names":
+        Spare.prepare = _prepare_once(Spare.prepare)  # type: ignore[method-assign, assignment]
     key = NodeKey.of_folder(folder.parent)
     options = JournalOptions(segment_bytes=SEGMENT_BYTES, sign_every_ns=50_000_000)
     journal = Journal.open(folder, facts(), key, options)
@@ -41,6 +53,7 @@ def main(folder: Path, fault: str) -> None:
         tracker = resume_tracker(journal.facts.rig, found)
     say(f"opened {journal.epoch}")
     play = Play(tracker, journal.epoch, first)
+    left = COMMITS_WITH_NAMES
     while True:
         step = play.step
         entries: list[Entry] = [*play.next(), StateChanged("step", {"step": step})]
@@ -50,6 +63,33 @@ def main(folder: Path, fault: str) -> None:
         journal.commit(entries)
         if fault != "early":
             send(journal.epoch, entries)
+        if fault == "names" and len(places(folder)) > 1:
+            left -= 1
+            if not left:
+                die()
+
+
+def die() -> None:
+    """Be killed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_moving(fault: str, path: Path, to: Path) -> None:
+    if fault == "half-named":
+        for companion in ("-shm", "-wal"):
+            path.with_name(path.name + companion).rename(to.with_name(to.name + companion))
+    die()
+
+
+def _prepare_once(prepare: Callable[[Spare], None]) -> Callable[[Spare], None]:
+    prepared: list[Spare] = []
+
+    def once(spare: Spare) -> None:
+        if not prepared:
+            prepare(spare)
+            prepared.append(spare)
+
+    return once
 
 
 def send(epoch: int, entries: list[Entry]) -> None:

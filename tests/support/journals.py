@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,22 @@ class Play:
 def opened(folder: Path, **options: object) -> Journal:
     """Open the journal of the simulated session."""
     return Journal.open(folder, facts(), key(), JournalOptions(**options))  # type: ignore[arg-type]
+
+
+def wait_for_spare(journal: Journal) -> None:
+    """Wait until the next file lies ready."""
+    _wait(lambda: journal._spare.is_ready, "no file was prepared")
+
+
+def wait_for_keeper(journal: Journal) -> None:
+    """Wait until the next file lies ready and those before the newest are closed."""
+    wait_for_spare(journal)
+    _wait(lambda: len(list(journal.folder.glob("*.sqlite-wal"))) <= 1, "a file was not closed")
+
+
+def _wait(done: Callable[[], bool], otherwise: str) -> None:
+    for _ in range(10_000):
+        if done():
+            return
+        time.sleep(0.001)
+    raise AssertionError(otherwise)

@@ -21,7 +21,9 @@ import pytest
 
 from edge_node.journal.codec import decode
 from edge_node.journal.entries import Observed, Opened, Restarted, Snapped
+from edge_node.journal.folder import SUFFIX, places
 from edge_node.journal.reading import JournalReader
+from edge_node.journal.spare import NAME
 from edge_node.journal.verifying import verify
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,7 +50,7 @@ class Recorder:
             self.sent.append((int(epoch), stream, int(sequence), int(time_ns), digest))
         elif word == "opened":
             self.epochs.append(int(rest[0]))
-        else:
+        elif word == "damage":
             self.damages.append(line)
 
 
@@ -88,6 +90,10 @@ class Writer:
         """Wait until it has said so much."""
         with self._came:
             assert self._came.wait_for(lambda: self._lines >= lines, 60), "the writer is silent"
+
+    def wait_for_its_end(self) -> None:
+        """Wait until it has killed itself."""
+        self.wait_for(1 << 60)
 
     def kill(self) -> None:
         """Kill it where it stands."""
@@ -168,6 +174,22 @@ def test_a_writer_that_sends_before_it_commits_is_caught(tmp_path: Path) -> None
         assert_nothing_lost(tmp_path / "journal", recorder)
 
 
+@pytest.mark.parametrize("fault", ["unnamed", "half-named"])
+def test_a_kill_within_a_change_of_file_loses_nothing(tmp_path: Path, fault: str) -> None:
+    recorder, folder = Recorder(), tmp_path / "journal"
+    with writing(folder, recorder, fault) as writer:
+        writer.wait_for_its_end()
+    assert (folder / NAME).exists()
+    newest = len(places(folder))
+    with writing(folder, recorder) as writer:
+        writer.wait_for(20)
+    # What was begun is there under its name, before the file of the next epoch.
+    assert [place.epoch for place in places(folder)[: newest + 2]] == [1] * (newest + 1) + [2]
+    assert recorder.damages == []
+    assert recorder.epochs == [1, 2]
+    assert_nothing_lost(folder, recorder)
+
+
 @pytest.fixture(scope="session")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that keeps what was synced."""
@@ -194,12 +216,15 @@ def _after_power_loss(shadow: Path, into: Path) -> None:
         (into / name).write_bytes(kept.read_bytes() if kept.exists() else b"")
 
 
-def _lose_power(tmp_path: Path, disk: Path, fault: str, sent: int) -> Recorder:
+def _lose_power(tmp_path: Path, disk: Path, fault: str, sent: int | None) -> Recorder:
     folder, shadow = tmp_path / "journal", tmp_path / "shadow"
     folder.mkdir()
     recorder = Recorder()
     with writing(folder, recorder, fault, **_watched(disk, folder, shadow)) as writer:
-        writer.wait_for(sent)
+        if sent is None:
+            writer.wait_for_its_end()
+        else:
+            writer.wait_for(sent)
     shutil.rmtree(folder)
     _after_power_loss(shadow, folder)
     # What is there is opened by a process without the library, as after a restart.
@@ -214,6 +239,22 @@ def test_a_loss_of_power_loses_nothing_that_was_sent(tmp_path: Path, disk: Path,
     assert recorder.damages == []
     assert recorder.epochs == [1, 2]
     assert_nothing_lost(tmp_path / "journal", recorder)
+
+
+def test_a_loss_of_power_before_a_file_s_name_is_synced_loses_nothing(
+    tmp_path: Path, disk: Path
+) -> None:
+    recorder = _lose_power(tmp_path, disk, "names", None)
+    folder = tmp_path / "journal"
+    # Some of what was sent was on disk under the spare file's name alone.
+    names = (tmp_path / "shadow" / "names").read_text().splitlines()
+    kept = [line.split(" ", 1)[1] for line in names]
+    assert NAME in kept
+    assert len([name for name in kept if name.endswith(SUFFIX)]) == 1
+    assert len(places(folder)) > 2
+    assert recorder.damages == []
+    assert recorder.epochs == [1, 2]
+    assert_nothing_lost(folder, recorder)
 
 
 def test_a_journal_that_does_not_sync_is_caught(tmp_path: Path, disk: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import pytest
 
-from edge_node import service
+from edge_node import following
 from edge_node.loop import run_in_loop
 from edge_node.service import ServiceLimits
 from tests.support.frames import Walk
@@ -201,7 +201,7 @@ PLANTED: list[object] = []
 def test_a_planted_leak_is_found(
     leak: Callable[..., object], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.TrackingService, "_follow", leak(service.TrackingService._follow))
+    monkeypatch.setattr(following.Follower, "follow", leak(following.Follower.follow))
     try:
         with serving(make_hub(40, walk=Walk(people=13)), limits=LASTING) as (server, address):
 

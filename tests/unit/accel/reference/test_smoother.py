@@ -211,10 +211,8 @@ def test_learning_never_lowers_the_likelihood_and_finds_the_density() -> None:
         seen / 0.004**2, np.zeros_like(truth), np.ones((steps, batch)),
     )  # fmt: skip
     density = np.eye(2) * 30
-    likelihoods = []
     for _ in range(25):
         motion = Motion(density, 2, np.inf, (0.1, 0.1))
-        likelihoods.append(dense(Problem(evidence, motion, None, truth), 0)[2])
         found = smooth(np, evidence, motion, learn=True)
         density = improved(density, found.found.sum(axis=0), found.expected.sum(axis=0))
     assert np.abs(density - true).max() < 1.5

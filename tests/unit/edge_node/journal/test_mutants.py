@@ -13,6 +13,7 @@ import pytest
 from edge_node.journal import recovery
 from edge_node.journal.segment import SegmentReader
 from tests.support.journal_mutants import Original, closed_journal, killed_journal, try_mutant
+from tipoff.errors import ConflictError
 
 MUTANTS = int(os.environ.get("TIPOFF_MUTANTS", "300"))
 PARTS = 10
@@ -44,7 +45,7 @@ def test_a_reader_that_does_not_check_hashes_is_caught(
 ) -> None:
     """The negative control: without the chain some mutant gets through, and this test sees it."""
     monkeypatch.setattr(SegmentReader, "checked", lambda self, _before: self.linked())
-    with pytest.raises((AssertionError, KeyError)):
+    with pytest.raises((AssertionError, KeyError, ConflictError)):
         _try_some(originals, tmp_path)
 
 

@@ -1,0 +1,176 @@
+"""Reading a file of records, also while it is written."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from typing import TYPE_CHECKING
+
+from edge_node.journal import rows
+from edge_node.journal.chain import link, session_id
+from edge_node.journal.codec import Kind
+from edge_node.journal.errors import JournalDamagedError
+from edge_node.journal.heads import SignedHead, Tip
+from edge_node.journal.rows import Beginning, Linked, connect, read_beginning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SELECT = "SELECT * FROM records WHERE record >= ? ORDER BY record"
+_SELECT_META = "SELECT name, value FROM meta NOT INDEXED LIMIT 16"
+_SELECT_META_BY_INDEX = "SELECT name, value FROM meta ORDER BY name LIMIT 16"
+_SELECT_ONE = "SELECT * FROM records WHERE record = ?"
+_SELECT_HEADS = "SELECT * FROM heads ORDER BY record"
+READING = (sqlite3.Error, ValueError, OverflowError, MemoryError)
+"""What a damaged file makes SQLite and Python raise."""
+
+
+class SegmentReader:
+    """Reads a file, also while it is written, and changes nothing.
+
+    Args:
+        path: The file.
+        written: Whether a process may be writing it now.
+
+    Raises:
+        JournalDamagedError: It is no file of a journal.
+    """
+
+    def __init__(self, path: Path, *, written: bool = False) -> None:
+        self.path = path
+        try:
+            self._base = _connect_reader(path, written=written)
+            try:
+                self.beginning = self._beginning()
+            except BaseException:
+                self._base.close()
+                raise
+        except READING as error:
+            raise JournalDamagedError(
+                f"{path.name} cannot be read: {error}", path=str(path)
+            ) from error
+        self._session = session_id(self.beginning.session)
+
+    def _beginning(self) -> Beginning:
+        # Every name stands in the table and in its index; one of them may be damaged.
+        try:
+            return read_beginning(self._base.execute(_SELECT_META_BY_INDEX))
+        except READING:
+            return read_beginning(self._base.execute(_SELECT_META))
+
+    def __enter__(self) -> SegmentReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._base.close()
+
+    def linked(self, first: int = 0) -> Iterator[Linked]:
+        """Give records with the hashes that they claim, from ``first`` on.
+
+        Raises:
+            JournalDamagedError: They cannot be read.
+        """
+        first = max(first, self.beginning.before.record + 1)
+        try:
+            for row in self._base.execute(_SELECT, (first,)):
+                yield rows.linked(row)
+                first = row[0] + 1
+        except READING as error:
+            # A cursor looks ahead: what it had not given when it met a bad page is asked for by
+            # number.
+            while (one := self._one(first)) is not None:
+                yield one
+                first += 1
+            raise JournalDamagedError(f"{self.path.name}: {error}") from error
+
+    def _one(self, record: int) -> Linked | None:
+        """Give one record; None where it cannot be read."""
+        try:
+            row = self._base.execute(_SELECT_ONE, (record,)).fetchone()
+            return None if row is None else rows.linked(row)
+        except READING:
+            return None
+
+    def checked(self, before: Tip) -> Iterator[Linked]:
+        """Give all records, each checked to follow the one before it.
+
+        Args:
+            before: The record before the first.
+
+        Raises:
+            JournalDamagedError: A record is missing, changed or cannot be read.
+        """
+        tip = before
+        try:
+            for linked in self.linked():
+                tip = self._follow(tip, linked)
+                yield linked
+        except JournalDamagedError as error:
+            if "record" in error.ids:
+                raise
+            raise JournalDamagedError(
+                f"record {tip.record + 1} cannot be read: {error}", record=tip.record + 1
+            ) from error
+
+    def _follow(self, tip: Tip, linked: Linked) -> Tip:
+        expected = tip.record + 1
+        record = linked.record
+        if record.record != expected:
+            raise JournalDamagedError(
+                f"record {expected} is missing: {self.path.name} goes on with {record.record}",
+                record=expected,
+            )
+        try:
+            digest = link(tip.hash, record, self._session)
+        except struct.error as error:
+            raise JournalDamagedError(
+                f"record {expected} holds numbers that cannot be: {error}", record=expected
+            ) from error
+        if digest != linked.hash:
+            raise JournalDamagedError(
+                f"record {expected} is not what was written: its hash is another one",
+                record=expected,
+            )
+        return Tip(expected, digest)
+
+    def heads(self) -> list[SignedHead]:
+        """Give the signed heads in this file, unchecked.
+
+        Raises:
+            JournalDamagedError: They cannot be read.
+        """
+        try:
+            found = self._base.execute(_SELECT_HEADS).fetchall()
+        except READING as error:
+            raise JournalDamagedError(f"the heads in {self.path.name}: {error}") from error
+        return [rows.head(self.beginning.session, row) for row in found]
+
+    def has_base(self) -> bool:
+        """Say whether a replay can begin within this file.
+
+        Raises:
+            JournalDamagedError: That cannot be read.
+        """
+        query = "SELECT 1 FROM records WHERE kind IN (?, ?) LIMIT 1"
+        try:
+            row = self._base.execute(query, (Kind.CHECKPOINTED, Kind.RESTARTED)).fetchone()
+        except READING as error:
+            raise JournalDamagedError(f"{self.path.name}: {error}") from error
+        return row is not None
+
+    def size(self) -> tuple[int, int]:
+        """Give the numbers of the first and the last record; zeros where there is none."""
+        try:
+            row = self._base.execute("SELECT MIN(record), MAX(record) FROM records").fetchone()
+        except READING as error:
+            raise JournalDamagedError(f"{self.path.name}: {error}") from error
+        return (int(row[0] or 0), int(row[1] or 0))
+
+
+def _connect_reader(path: Path, *, written: bool) -> sqlite3.Connection:
+    log = path.with_name(path.name + "-wal")
+    # What nobody writes is read without an index of the log, which SQLite would leave behind.
+    still = not written and not (log.exists() and log.stat().st_size)
+    uri = path.absolute().as_uri() + ("?mode=ro&immutable=1" if still else "?mode=ro")
+    return connect(uri, uri=True)

@@ -1,0 +1,189 @@
+"""The next file, made ready before the present one is full.
+
+To make a file takes several syncs of the disk, which whoever waits for a commit should not pay. So
+the keeper's thread makes one ahead of time, under a name that no reader looks at, with its log
+begun and its connection open. A change of file is then one commit like any other, and three
+renames:
+
+1. the first records go into the spare file, durable;
+2. it gets its name, its log and the log's index first;
+3. the keeper syncs the names, and makes the next spare file.
+
+A process that ends before the second step has left records that nobody was told of; a loss of power
+before the third may take the names away of records that somebody was told of. Either way
+:func:`adopt` finds the file under its old name, or halfway to the new one, and goes on with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from edge_node.journal.errors import JournalDamagedError
+from edge_node.journal.folder import SUFFIX, Place, move_file, places, remove_file, sync_folder
+from edge_node.journal.segment import SegmentReader, SegmentWriter, create_blank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from edge_node.journal.heads import SignedHead
+    from edge_node.journal.segment import Beginning, Linked
+
+NAME = "next.part"
+"""Made by the keeper."""
+HURRIED_NAME = "now.part"
+"""Made by a commit that found none ready."""
+
+log = structlog.get_logger(__name__)
+
+
+class Spare:
+    """Holds one file ready. Any thread may call any method.
+
+    Args:
+        folder: The journal's folder.
+        max_pages: Most pages that a file may have; None: as many as SQLite allows.
+    """
+
+    def __init__(self, folder: Path, max_pages: int | None = None) -> None:
+        self._folder, self._max_pages = folder, max_pages
+        self._lock = threading.Lock()
+        self._ready: SegmentWriter | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next change of file finds one."""
+        with self._lock:
+            return self._ready is not None
+
+    def prepare(self) -> None:
+        """Make one ready, where none is.
+
+        Raises:
+            sqlite3.Error, OSError: It cannot be written.
+        """
+        if self.is_ready:
+            return
+        # The one before may have its name since the last sync only, and this one takes its old one.
+        sync_folder(self._folder)
+        writer = self._make(NAME)
+        try:
+            writer.warm_up()
+            sync_folder(self._folder)
+        except BaseException:
+            _discard(writer)
+            raise
+        with self._lock:
+            self._ready = writer
+
+    def begin(
+        self,
+        path: Path,
+        beginning: Beginning,
+        records: Sequence[Linked],
+        heads: Iterable[SignedHead],
+    ) -> SegmentWriter:
+        """Begin a file with its first records, durable on return: the spare one, or one made now.
+
+        Args:
+            path: Its name.
+            beginning: What it goes on from.
+            records: Its first records, one at least.
+            heads: Signed heads that are not on disk.
+
+        Raises:
+            sqlite3.Error, OSError: It cannot be written; nothing was.
+        """
+        with self._lock:
+            ready, self._ready = self._ready, None
+        writer = ready or self._make(HURRIED_NAME)
+        try:
+            writer.begin(beginning, records, heads)
+            writer.move(path)
+            if ready is None:
+                sync_folder(self._folder)
+        except BaseException:
+            # What the disk may have taken of it must not come to light beside what is written next.
+            _discard(writer)
+            with suppress(OSError):
+                remove_file(path)
+            raise
+        return writer
+
+    def discard(self) -> None:
+        """Remove what was made ready and never used."""
+        with self._lock:
+            ready, self._ready = self._ready, None
+        if ready is not None:
+            _discard(ready)
+
+    def _make(self, name: str) -> SegmentWriter:
+        path = self._folder / name
+        create_blank(path)
+        return SegmentWriter(path, self._max_pages)
+
+
+def _discard(writer: SegmentWriter) -> None:
+    """Close a file and remove it; :func:`adopt` sees to what cannot be removed now."""
+    with suppress(sqlite3.Error):
+        writer.close()
+    try:
+        remove_file(writer.path)
+    except OSError as error:
+        log.warning("a prepared file was not removed", file=writer.path.name, reason=str(error))
+
+
+def adopt(folder: Path) -> None:
+    """Give a spare file that was begun the name that it was to have, and remove one that was not.
+
+    Args:
+        folder: The journal's folder; the caller is its only writer, and no file of it is open.
+
+    Raises:
+        OSError: A file cannot be renamed or removed.
+    """
+    for path in (folder / NAME, folder / HURRIED_NAME):
+        if path.exists():
+            _finish_move(path)
+            _begin_move(path)
+        remove_file(path)
+
+
+def _finish_move(path: Path) -> None:
+    """Take a file to its log, where that has its name already."""
+    if path.with_name(path.name + "-wal").exists():
+        return
+    logs = path.parent.glob(f"*{SUFFIX}-wal")
+    names = [path.parent / log.name.removesuffix("-wal") for log in logs]
+    alone = [name for name in names if not name.exists()]
+    if len(alone) == 1:
+        move_file(path, alone[0])
+
+
+def _begin_move(path: Path) -> None:
+    """Give a file its name, where it was begun and the chain does not go on without it."""
+    try:
+        with SegmentReader(path) as reader:
+            before = reader.beginning.before.record
+            first = next(reader.linked(), None)
+    except JournalDamagedError:
+        return
+    if first is None or _last(path.parent) > before:
+        return
+    place = Place(before + 1, first.record.epoch, 0)
+    move_file(path, path.parent / place.name)
+    log.info("a file of the journal was begun and had no name yet", file=place.name)
+
+
+def _last(folder: Path) -> int:
+    """Give the number of the newest record of all files but spare ones; 0: it cannot be read."""
+    try:
+        with SegmentReader(folder / places(folder)[-1].name) as reader:
+            return reader.size()[1]
+    except (IndexError, JournalDamagedError):
+        return 0
