@@ -22,7 +22,7 @@ writes a line of JSON with the ports, then takes commands on stdin, a line each,
 
 With `--film FILE ...`, one for each camera, real pictures are shown instead of people made up: raw
 I420 of the cameras' size at `--film-rate`, to and fro, so that nobody jumps; all cameras show the
-same moment.
+same moment, by one trigger.
 
 Each picture, a dark one aside, carries the time at which it was made, in its top rows: 32 blocks of
 16 x 16 px, the highest bit first, 0.1 ms each, modulo 2**32.
@@ -40,6 +40,7 @@ import sys
 import threading
 import time
 from collections import deque
+from pathlib import Path
 
 import gi
 
@@ -139,9 +140,9 @@ class Film(Painter):
         rate: Pictures a second.
     """
 
-    def __init__(self, number: int, width: int, height: int, path: str, rate: int) -> None:
+    def __init__(self, number: int, width: int, height: int, path: Path, rate: int) -> None:
         super().__init__(number, width, height)
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             self._film = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._size, self._rate = width * height * 3 // 2, rate
         self._count = len(self._film) // self._size
@@ -191,7 +192,7 @@ class Camera:
         options, size = self._options, (self.width, self.height)
         if not options.film:
             return Painter(self.number, *size)
-        return Film(self.number, *size, options.film[self.number], options.film_rate)
+        return Film(self.number, *size, Path(options.film[self.number]), options.film_rate)
 
     def start(self) -> None:
         """Be there, on the port of before if there was one."""
@@ -255,6 +256,8 @@ class Camera:
     def _run(self) -> None:
         beat_s = 1.0 / self._options.rate
         due_s = time.monotonic() + beat_s * self.number / 7.0
+        if self._options.film:
+            due_s -= due_s % beat_s  # one trigger for all
         while True:
             due_s += beat_s
             time.sleep(max(due_s - time.monotonic(), 0.0))
