@@ -44,7 +44,7 @@ SMOOTHED_WAITING = 512
 """Times whose smoothed snapshots are waited for, at most."""
 IDLE_S = 0.25
 """How often the loop looks whether it shall stop while nothing comes."""
-JUDGE_EVERY_NS = 1_000_000_000
+JUDGE_EVERY_NS = 100_000_000
 """How often the rig's health is asked for, in capture time."""
 
 
