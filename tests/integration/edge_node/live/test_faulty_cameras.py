@@ -117,9 +117,6 @@ def test_a_trouble_is_found_within_a_second_named_left_out_and_forgotten(
         if seen.named(one) == mine:
             told = {camera.name: camera for camera in one.cameras}
             assert all(told[name].left_out and told[name].detail for name in mine)
-    print(
-        f"{trouble.state}: found {found - trouble.from_s:.2f} s, back {back - trouble.to_s:.2f} s"
-    )
 
 
 def test_nobody_is_accused_before_and_between(seen: Seen) -> None:
