@@ -15,7 +15,7 @@ from edge_node.journal.entries import StateChanged
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.resume import SCHEDULE
-from tests.support.nodes import Game, NodeProcess, write_session
+from tests.support.nodes import NodeProcess, Session, write_session
 from tipoff.follow import ClientOptions
 
 CAMERAS, PEOPLE, SECONDS, RATE_HZ = 6, 10, 60, 30
@@ -49,7 +49,7 @@ def test_a_restart_in_play_exchanges_nobody(tmp_path: Path) -> None:
     arena = Arena(replace(options, fps=float(RATE_HZ)))
     arena.accel_rig().save(tmp_path / "rig.toml")
     write_observations(tmp_path / "game.parquet", rows_of(arena))
-    game = Game(write_session(tmp_path, arena.rig.names))
+    game = Session(write_session(tmp_path, arena.rig.names))
 
     with NodeProcess(game).start() as node, tipoff.Client(node.address, OPTIONS) as client:
         with client.stream_tracks(from_sequence=1) as live:
