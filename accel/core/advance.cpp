@@ -16,7 +16,6 @@ constexpr double kHit = 1.0;
 constexpr double kMiss = 0.4;
 constexpr double kExistenceLow = -3.0;
 constexpr double kExistenceHigh = 10.0;
-constexpr double kCertain = 5.0;
 // How long a leftover waits for a partner in another view, in frame intervals, and at most.
 constexpr double kLeftoverIntervals = 0.75;
 constexpr std::int64_t kLeftoverLeast_ns = 40'000'000;
@@ -217,7 +216,7 @@ class Step {
       // After a wide step one view alone finds somebody for any track along its rays.
       if (paired || (hits > 0 && dt_s_ <= kWideStep_s)) track.seen_ns = now_ns_;
       const bool leaves = track.seen_ns != now_ns_ && track.seen_ns == before_.time_ns;
-      if (leaves) remember_leaving(track, before_, k, setup_);
+      if (leaves && track.confirmed()) remember(track, before_, k, setup_);
       if (hits == 0) continue;
       learn_body(state_, k, setup_, dt_s_);
       if (!track.confirmed() && track.existence >= kCertain) w_.sure.push_back(k);

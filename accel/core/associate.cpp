@@ -47,7 +47,7 @@ class Matcher {
     bool tentative = false;
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
       const Track& track = state_.tracks[k];
-      tentative = tentative || !track.confirmed();
+      tentative = tentative || !track.certain();
       if (takes_part(track)) find_edges(k);
     }
     stage(true);
@@ -161,24 +161,24 @@ class Matcher {
                    scratch_.mirrored.row(2), size, fit);
   }
 
-  bool open(const MatchScratch::Edge& edge, bool confirmed) const {
-    return state_.tracks[static_cast<std::size_t>(edge.track)].confirmed() == confirmed &&
+  bool open(const MatchScratch::Edge& edge, bool certain) const {
+    return state_.tracks[static_cast<std::size_t>(edge.track)].certain() == certain &&
            work_.track_of[static_cast<std::size_t>(edge.detection)] < 0;
   }
 
   // One assignment over the tracks of one kind and the detections still free. Pairs that have no
   // rival are taken as they are; the rest is solved together.
-  void stage(bool confirmed) {
+  void stage(bool certain) {
     scratch_.by_track.assign(state_.tracks.size(), 0);
     scratch_.by_detection.assign(frame_.detections.size(), 0);
     for (const MatchScratch::Edge& edge : scratch_.edges) {
-      if (!open(edge, confirmed)) continue;
+      if (!open(edge, certain)) continue;
       ++scratch_.by_track[static_cast<std::size_t>(edge.track)];
       ++scratch_.by_detection[static_cast<std::size_t>(edge.detection)];
     }
     bool contested = false;
     for (const MatchScratch::Edge& edge : scratch_.edges) {
-      if (!open(edge, confirmed)) continue;
+      if (!open(edge, certain)) continue;
       if (scratch_.by_track[static_cast<std::size_t>(edge.track)] == 1 &&
           scratch_.by_detection[static_cast<std::size_t>(edge.detection)] == 1) {
         take(edge);
@@ -186,7 +186,7 @@ class Matcher {
         contested = true;
       }
     }
-    if (contested) solve_contested(confirmed);
+    if (contested) solve_contested(certain);
   }
 
   void take(const MatchScratch::Edge& edge) {
@@ -196,7 +196,7 @@ class Matcher {
     work_.detection_of[static_cast<std::size_t>(edge.track)] = edge.detection;
   }
 
-  void solve_contested(bool confirmed) {
+  void solve_contested(bool certain) {
     std::vector<int>& rows = scratch_.rows;
     std::vector<int>& columns = scratch_.columns;
     rows.clear();
@@ -205,7 +205,7 @@ class Matcher {
     scratch_.by_track.assign(state_.tracks.size(), -1);
     scratch_.by_detection.assign(frame_.detections.size(), -1);
     for (const MatchScratch::Edge& edge : scratch_.edges) {
-      if (!open(edge, confirmed)) continue;
+      if (!open(edge, certain)) continue;
       int& row = scratch_.by_track[static_cast<std::size_t>(edge.track)];
       int& column = scratch_.by_detection[static_cast<std::size_t>(edge.detection)];
       if (row < 0) {
@@ -225,12 +225,12 @@ class Matcher {
                  scratch_.by_detection[static_cast<std::size_t>(edge.detection)]);
     };
     for (const MatchScratch::Edge& edge : scratch_.edges) {
-      if (open(edge, confirmed)) scratch_.table[at(edge)] = edge.cost;
+      if (open(edge, certain)) scratch_.table[at(edge)] = edge.cost;
     }
     assign(scratch_.table, static_cast<int>(rows.size()), static_cast<int>(columns.size()),
            kMisfitGate, scratch_.column_of);
     for (const MatchScratch::Edge& edge : scratch_.edges) {
-      if (!open(edge, confirmed)) continue;
+      if (!open(edge, certain)) continue;
       const auto row =
           static_cast<std::size_t>(scratch_.by_track[static_cast<std::size_t>(edge.track)]);
       const int column = scratch_.by_detection[static_cast<std::size_t>(edge.detection)];

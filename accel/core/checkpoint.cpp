@@ -149,9 +149,9 @@ void check(const State& s) {
       require(&other == &track || other.id != track.id || !track.confirmed(), "an identity");
     }
     require(is_time(track.born_ns) && is_time(track.seen_ns) && is_time(track.paired_ns) &&
-                is_time(track.left_ns),
+                is_time(track.mark_ns),
             "a time");
-    require(track.left_variance >= 0.0, "a variance");
+    require(track.mark_variance >= 0.0, "a variance");
   }
   require(key < s.next_key, "an identity");
   for (const std::int64_t t : s.last_frame_ns) require(is_time(t), "a time");

@@ -24,6 +24,10 @@ constexpr std::int64_t kUnpaired = 3;
 constexpr std::int64_t kSettle_ns = 100'000'000;
 constexpr std::int64_t kUnclear_ns = 500'000'000;
 constexpr std::int64_t kBridged_ns = 10'000'000'000;
+// A pairing must be so much likelier (-ln) than any other; where nobody has seen yet how somebody
+// is built, and he may still wait, so much more: by the way alone too much is likely.
+constexpr double kClear = 1.1;
+constexpr double kClearByWay = 4.0;
 // Two tracks whose joints are this close on average are one body.
 constexpr double kSameBody_m = 0.15;
 constexpr double kMaxEvidence = 50.0;
@@ -69,20 +73,27 @@ void notice_blackout(const State& before, State& state, const Setup& setup) {
   }
 }
 
-void confirm(State& state, std::vector<std::size_t>& sure, const Setup& setup,
+void confirm(State& state, const std::vector<std::size_t>& sure, const Setup& setup,
              ReuniteScratch& scratch) {
-  // Whether track k is younger than `age` and came after a blackout whose people are still missed.
   const bool missed = bridging(state);
-  const auto waits = [&](std::size_t k, std::int64_t age) {
+  const auto waited = [&](std::size_t k) {
     const std::int64_t born = state.tracks[k].born_ns;
-    return missed && born >= state.resumed_ns && state.time_ns - born < age;
+    return missed && born >= state.resumed_ns ? state.time_ns - born : kUnclear_ns;
   };
-  const auto unsettled = [&](std::size_t k) { return waits(k, kSettle_ns); };
-  sure.erase(std::remove_if(sure.begin(), sure.end(), unsettled), sure.end());
-  const auto& old = reunite(state, setup, sure, coast_ns(state, setup), scratch);
-  for (std::size_t i = 0; i < sure.size(); ++i) {
-    if (old[i] < 0 && waits(sure[i], kUnclear_ns)) continue;
-    Track& track = state.tracks[sure[i]];
+  std::vector<Candidate>& found = scratch.found;
+  found.clear();
+  for (const std::size_t k : sure) {
+    const std::int64_t age = waited(k);
+    if (age < kSettle_ns) continue;
+    Track& track = state.tracks[k];
+    if (missed && track.mark_ns == kNever) remember(track, state, k, setup);
+    const bool by_way = age < kUnclear_ns && !built(state, k, setup);
+    found.push_back({k, by_way ? kClearByWay : kClear});
+  }
+  const auto& old = reunite(state, setup, found, coast_ns(state, setup), scratch);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (old[i] < 0 && waited(found[i].track) < kUnclear_ns) continue;
+    Track& track = state.tracks[found[i].track];
     if (old[i] < 0) {
       track.id = state.next_id++;
       ++state.counters.births;
@@ -91,7 +102,7 @@ void confirm(State& state, std::vector<std::size_t>& sure, const Setup& setup,
     const auto lost = static_cast<std::size_t>(old[i]);
     track.id = state.tracks[lost].id;
     track.evidence = state.tracks[lost].evidence;
-    copy_limbs(state, lost, sure[i], setup.limbs);
+    copy_limbs(state, lost, found[i].track, setup.limbs);
     state.tracks[lost].id = -1;
     state.tracks[lost].seen_ns = kNever;
   }

@@ -18,8 +18,8 @@ void notice_blackout(const State& before, State& state, const Setup& setup);
 
 // Makes the tracks of `sure` public, each under the identity of the lost one that it is likely to
 // be, or a new one. After a blackout they wait until they can be told apart by how they move and
-// are built, though not for long; the youngest leave `sure`.
-void confirm(State& state, std::vector<std::size_t>& sure, const Setup& setup,
+// are built, though not for long.
+void confirm(State& state, const std::vector<std::size_t>& sure, const Setup& setup,
              ReuniteScratch& scratch);
 
 // Marks the weaker of two tracks that are one body as gone.

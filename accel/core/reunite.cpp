@@ -28,13 +28,12 @@ constexpr double kMostLimbs = 30.0;
 // A newcomer may be anywhere on the floor, and is this much less likely beforehand (-ln).
 constexpr double kFloor_m = 8.0;
 constexpr double kNewcomer = 3.0;
-// A pairing must be this much likelier than the best other one that it takes part in (-ln).
-constexpr double kClear = 1.1;
 constexpr double kContradiction = -3.0;
 // Keeps what the assignment is given above 0.
 constexpr double kAboveZero = 1000.0;
 
 struct Whereabouts {
+  std::int64_t time_ns = 0;
   Vec3 place;
   Vec3 velocity;
   double velocity_variance = 0.0;
@@ -49,12 +48,21 @@ double surprise(double distance2, double variance) {
   return 0.5 * (distance2 / variance + 3.0 * natural_log(variance));
 }
 
-Whereabouts whereabouts(const Lanes& joints, std::size_t k, const Setup& setup) {
+Whereabouts whereabouts(const State& state, std::size_t k, const Setup& setup) {
   Whereabouts out;
   double ignored = 0.0;
-  out.place = trunk_centre(joints, k, setup, ignored);
-  out.velocity = trunk_velocity(joints, k, setup, out.velocity_variance);
+  out.time_ns = state.time_ns;
+  out.place = trunk_centre(state.joints, k, setup, ignored);
+  out.velocity = trunk_velocity(state.joints, k, setup, out.velocity_variance);
   return out;
+}
+
+// Where somebody found was when that was remembered, else now: who waits to be told from others
+// goes on running, which says less and less of whence he came.
+Whereabouts whereabouts_found(const State& state, std::size_t k, const Setup& setup) {
+  const Track& track = state.tracks[k];
+  if (track.mark_ns == kNever) return whereabouts(state, k, setup);
+  return {track.mark_ns, track.mark_m, track.mark_mps, track.mark_variance};
 }
 
 class Weighing {
@@ -70,19 +78,19 @@ class Weighing {
   double same(std::size_t found, const Whereabouts& now, std::size_t lost) const {
     const Track& old = state_.tracks[lost];
     if (contradicts(state_.tracks[found], old)) return kForbidden;
-    const double t = 1e-9 * static_cast<double>(state_.time_ns - old.left_ns);
+    const double t = 1e-9 * static_cast<double>(now.time_ns - old.mark_ns);
     const double keeps = 1.0 / (1.0 + square(t / kTurn_s));
-    const double before = square(kSway_mps) + old.left_variance;
+    const double before = square(kSway_mps) + old.mark_variance;
     const double measured = square(kSway_mps) + now.velocity_variance;
     const double turned = square(kSpeed_mps) * (1.0 - keeps * keeps) + square(keeps) * before;
-    const Vec3 expected = keeps * old.left_mps;
+    const Vec3 expected = keeps * old.mark_mps;
     // The velocity now, of what was expected and what is measured.
     const double trust = turned / (turned + measured);
     const Vec3 velocity = expected + trust * (now.velocity - expected);
     const double swerve = kSwerve_mps2 * t * t / (1.0 + square(t / kCourt_s));
     const double variance =
         square(swerve) + square(kSway_m) + 0.25 * t * t * (trust * measured + before);
-    const Vec3 way = now.place - old.left_m - 0.5 * t * (old.left_mps + velocity);
+    const Vec3 way = now.place - old.mark_m - 0.5 * t * (old.mark_mps + velocity);
     const Vec3 change = now.velocity - expected;
     const double sum = surprise(dot(way, way), variance) +
                        surprise(dot(change, change), turned + measured) + unlike(found, lost);
@@ -147,16 +155,24 @@ double margin(const ReuniteScratch& s, std::size_t row, std::size_t columns) {
 
 }  // namespace
 
-void remember_leaving(Track& track, const State& before, std::size_t k, const Setup& setup) {
-  const Whereabouts then = whereabouts(before.joints, k, setup);
-  track.left_ns = before.time_ns;
-  track.left_m = then.place;
-  track.left_mps = then.velocity;
-  track.left_variance = then.velocity_variance;
+void remember(Track& track, const State& state, std::size_t k, const Setup& setup) {
+  const Whereabouts then = whereabouts(state, k, setup);
+  track.mark_ns = then.time_ns;
+  track.mark_m = then.place;
+  track.mark_mps = then.velocity;
+  track.mark_variance = then.velocity_variance;
+}
+
+bool built(const State& state, std::size_t k, const Setup& setup) {
+  std::size_t seen = 0;
+  for (std::size_t l = 0; l < setup.limbs; ++l) {
+    if (state.limbs.at(kLengthWeight, k * setup.limbs + l) >= kLimbSeen) ++seen;
+  }
+  return 2 * seen >= setup.limbs;
 }
 
 const std::vector<std::ptrdiff_t>& reunite(const State& state, const Setup& setup,
-                                           const std::vector<std::size_t>& found,
+                                           const std::vector<Candidate>& found,
                                            std::int64_t unseen_ns, ReuniteScratch& s) {
   s.old.assign(found.size(), -1);
   s.lost.clear();
@@ -172,17 +188,17 @@ const std::vector<std::ptrdiff_t>& reunite(const State& state, const Setup& setu
   s.newcomer.resize(found.size());
   s.gain.resize(s.cost.size());
   for (std::size_t r = 0; r < found.size(); ++r) {
-    const Whereabouts now = whereabouts(state.joints, found[r], setup);
+    const Whereabouts now = whereabouts_found(state, found[r].track, setup);
     s.newcomer[r] = weighing.newcomer(now);
     for (std::size_t c = 0; c < columns; ++c) {
-      const double cost = weighing.same(found[r], now, s.lost[c]);
+      const double cost = weighing.same(found[r].track, now, s.lost[c]);
       s.cost[r * columns + c] = cost;
       s.gain[r * columns + c] = kAboveZero + cost - s.newcomer[r];
     }
   }
   assign(s.gain, static_cast<int>(found.size()), static_cast<int>(columns), kAboveZero, s.lost_of);
   for (std::size_t r = 0; r < found.size(); ++r) {
-    if (s.lost_of[r] < 0 || margin(s, r, columns) < kClear) continue;
+    if (s.lost_of[r] < 0 || margin(s, r, columns) < found[r].clear) continue;
     s.old[r] = static_cast<std::ptrdiff_t>(s.lost[static_cast<std::size_t>(s.lost_of[r])]);
   }
   return s.old;

@@ -59,6 +59,9 @@ struct Frame {
 
 using FramePtr = std::shared_ptr<const Frame>;
 
+// A track that exists by so many views is somebody.
+inline constexpr double kCertain = 5.0;
+
 struct Track {
   std::int64_t id = -1;  // -1 while tentative
   std::int64_t key = 0;  // order of creation
@@ -66,18 +69,21 @@ struct Track {
   std::int64_t born_ns = 0;
   std::int64_t seen_ns = 0;    // newest time at which any view held it
   std::int64_t paired_ns = 0;  // newest time at which two views held it
-  // When it was lost: the newest time at which it was known, where, and how it moved.
-  std::int64_t left_ns = kNever;
-  Vec3 left_m;
-  Vec3 left_mps;
-  double left_variance = 0.0;  // of a coordinate of the velocity
+  // A moment at which it was known, where it was then, and how it moved: the last one before it was
+  // lost; for a tentative track the first one after a blackout.
+  std::int64_t mark_ns = kNever;
+  Vec3 mark_m;
+  Vec3 mark_mps;
+  double mark_variance = 0.0;  // of a coordinate of the velocity
   std::vector<double> evidence;
   bool confirmed() const { return id >= 0; }
+  // Whether it is somebody: public, or only waiting for its identity.
+  bool certain() const { return confirmed() || existence >= kCertain; }
 
   template <class Archive>
   void archive(Archive& a) {
-    a(id, key, existence, born_ns, seen_ns, paired_ns, left_ns, left_m.x, left_m.y, left_m.z,
-      left_mps.x, left_mps.y, left_mps.z, left_variance, evidence);
+    a(id, key, existence, born_ns, seen_ns, paired_ns, mark_ns, mark_m.x, mark_m.y, mark_m.z,
+      mark_mps.x, mark_mps.y, mark_mps.z, mark_variance, evidence);
   }
 };
 

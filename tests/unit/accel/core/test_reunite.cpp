@@ -21,7 +21,7 @@ struct Court {
   Setup setup{ring(2), five_joints()};
   State state;
   ReuniteScratch scratch;
-  std::vector<std::size_t> found;
+  std::vector<Candidate> found;
 
   Court() { state.time_ns = kSecond_ns; }
 
@@ -39,10 +39,10 @@ struct Court {
     state.tracks[k].id = static_cast<std::int64_t>(k) + 1;
     State before = state;
     before.time_ns = state.tracks[k].seen_ns = 0;
-    remember_leaving(state.tracks[k], before, k, setup);
+    remember(state.tracks[k], before, k, setup);
   }
 
-  void find(Vec3 place, Vec3 velocity) { found.push_back(add(place, velocity)); }
+  void find(Vec3 place, Vec3 velocity) { found.push_back({add(place, velocity), 1.0}); }
 
   std::vector<std::ptrdiff_t> weigh() { return reunite(state, setup, found, 250'000'000, scratch); }
 };
