@@ -146,7 +146,7 @@ class TrackingService:
         Args:
             hubs: What is served.
             limits: Bounds.
-            on_sent: Told the kind, the newest sequence, the peer and when its sending began, in ns
+            on_sent: Told the kind, each sequence, the peer and when its sending began, in ns
                 UTC, whenever a stream has sent snapshots. Called in the loop; returns at once.
         """
         self._limits, self._on_sent = limits or ServiceLimits(), on_sent
@@ -332,8 +332,8 @@ class TrackingService:
             for message in messages:
                 await context.write(message)
             if messages and self._on_sent is not None:
-                kind = hub.description.kind
-                self._on_sent(kind, subscription.last_sent[1], context.peer(), began_ns)
+                for sequence in subscription.taken:
+                    self._on_sent(hub.description.kind, sequence, context.peer(), began_ns)
             heartbeat, stream.heartbeat = stream.heartbeat, b""
             if heartbeat:
                 await context.write(heartbeat)
