@@ -99,8 +99,8 @@ class Follower:
             for message in messages:
                 await context.write(message)
             if messages and self._on_sent is not None:
-                kind = hub.description.kind
-                self._on_sent(kind, subscription.last_sent[1], context.peer(), began_ns)
+                for sequence in subscription.taken:
+                    self._on_sent(hub.description.kind, sequence, context.peer(), began_ns)
             heartbeat, stream.heartbeat = stream.heartbeat, b""
             if heartbeat:
                 await context.write(heartbeat)

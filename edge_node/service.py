@@ -84,7 +84,7 @@ class TrackingService:
         Args:
             hubs: What is served.
             limits: Bounds.
-            on_sent: Told the kind, the newest sequence, the peer and when its sending began, in ns
+            on_sent: Told the kind, each sequence, the peer and when its sending began, in ns
                 UTC, whenever a stream has sent snapshots. Called in the loop; returns at once.
         """
         self._limits = limits or ServiceLimits()

@@ -127,6 +127,8 @@ class Subscription:
         self._next = hub.find(*self._wanted)
         self.acknowledged = (0, 0)
         self.last_sent = (0, 0)
+        self.taken: list[int] = []
+        """Sequences of the snapshots that were taken last."""
 
     def _find_start(self, wish: Wish) -> tuple[int, int]:
         epoch, newest = self._hub.description.epoch, self._hub.newest
@@ -153,6 +155,7 @@ class Subscription:
             OverloadedError: The next snapshot is no longer held.
         """
         messages: list[bytes] = []
+        self.taken = []
         more = True
         while not self.full:
             if not self._pending:
@@ -189,6 +192,7 @@ class Subscription:
         self._unacknowledged.append(_Sent(held.key, len(held.message), self._clock_s()))
         self._unacknowledged_bytes += len(held.message)
         self.last_sent = held.key
+        self.taken.append(held.sequence)
         return held.message + self._take_skipped(held.sequence - 1)
 
     def finish(self, end: bytes) -> bytes:

@@ -136,12 +136,15 @@ class Keeper:
         self._close_finished()
         with self._lock:
             path = self._current if self._unfolded >= FOLD_BYTES else None
-            carried = self._carried
+            # Whoever carries up may be another process, and say so in the file alone.
+            told = read_carried(self._folder)
+            carried = self._carried = max(self._carried, told or 0)
+        options = replace(self._options, carried=self._options.carried or told is not None)
         if path is not None:
             self._fold(path)
             with self._lock:
                 self._unfolded = 0
-        prune(self._folder, self._options, self._mark, carried)
+        prune(self._folder, options, self._mark, carried)
 
     def _close_finished(self) -> None:
         while True:

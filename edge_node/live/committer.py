@@ -134,6 +134,9 @@ class Watcher(Protocol):
     def committed(self, batches: Sequence[Batch], seconds: float) -> None:
         """Batches are on disk."""
 
+    def publishing(self, batch: Batch, sequences: Sequence[int]) -> None:
+        """A batch is about to be given to the streams; the sequences are its outgoing frames'."""
+
     def published(self, batch: Batch, sequences: Sequence[int]) -> None:
         """A batch was given to the streams; the sequences are those of its outgoing frames."""
 
@@ -306,9 +309,11 @@ class Committer:
         if not self._commit(batches, entries):
             return False
         for batch, messages in ready:
+            sequences = [message.sequence for _, message in messages]
+            self._watcher.publishing(batch, sequences)
             for outlet, message in messages:
                 outlet.publish(message)
-            self._watcher.published(batch, [message.sequence for _, message in messages])
+            self._watcher.published(batch, sequences)
         return True
 
     def _prepare(self, out: Outgoing, entries: list[Entry]) -> Prepared:

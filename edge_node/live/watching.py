@@ -39,12 +39,17 @@ class Watching:
             self._failing = False
             log.warning("the journal takes records again", seconds=round(seconds, 3))
 
+    def publishing(self, batch: Batch, sequences: Sequence[int]) -> None:
+        """A batch is about to be given to the streams."""
+        if self._traces is not None:
+            self._traces.publishing(batch, sequences)
+
     def published(self, batch: Batch, sequences: Sequence[int]) -> None:
         """A batch was given to the streams."""
         self._metrics.published(batch, sequences)
         if self._traces is None:
             return
-        trace_id = self._traces.published(batch, sequences, self._committed_ns)
+        trace_id = self._traces.published(batch, self._committed_ns)
         if trace_id is not None:
             log.debug("frame-set traced", trace_id=trace_id, sequences=list(sequences))
 

@@ -194,6 +194,9 @@ class Metrics:
         del batches
         self["tipoff_commit_seconds"].observe(seconds)
 
+    def publishing(self, batch: Batch, sequences: Sequence[int]) -> None:
+        """Nothing is counted before it was sent."""
+
     def published(self, batch: Batch, sequences: Sequence[int]) -> None:
         """Count what was sent."""
         del sequences

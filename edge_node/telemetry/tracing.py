@@ -51,7 +51,7 @@ class TraceOptions:
 
 
 class Traces:
-    """Makes spans of sampled frame-sets. Any thread may call any method.
+    """Makes spans of sampled frame-sets. One thread publishes; any may say what was sent.
 
     Args:
         about: What every span carries: node, session, epoch.
@@ -65,6 +65,7 @@ class Traces:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("tipoff.edge_node")
         self._every, self._count = every, 0
+        self._root: Span | None = None
         self._lock = threading.Lock()
         self._roots: OrderedDict[tuple[str, int], Span] = OrderedDict()
 
@@ -77,30 +78,43 @@ class Traces:
 
         return cls(about, OTLPSpanExporter(endpoint=options.endpoint), options.every)
 
-    def published(self, batch: Batch, sequences: Sequence[int], committed_ns: int) -> str | None:
-        """Make the spans of a frame-set that is sampled.
+    def publishing(self, batch: Batch, sequences: Sequence[int]) -> None:
+        """Begin the trace of a frame-set that is sampled, before any subscriber can be sent it.
 
         Args:
             batch: What was done in it.
             sequences: Those of its outgoing frames.
+        """
+        self._root = None
+        marks = batch.marks
+        if marks is None or not batch.outgoing:
+            return
+        self._count += 1
+        if (self._count - 1) % self._every:
+            return
+        began_ns = (batch.captured_ns or marks.began_ns) + _wall_shift_ns()
+        self._root = self._tracer.start_span(
+            "frame_set",
+            start_time=began_ns,
+            attributes={"frames": len(marks.frames), "time_ns": batch.outgoing[0].frame.time_ns},
+        )
+        keys = [(out.kind, n) for out, n in zip(batch.outgoing, sequences, strict=True)]
+        self._remember(self._root, keys)
+
+    def published(self, batch: Batch, committed_ns: int) -> str | None:
+        """Make the other spans of the frame-set whose publishing was begun last.
+
+        Args:
+            batch: What was done in it.
             committed_ns: When it was on disk, on `time.monotonic_ns`.
 
         Returns:
             The trace's id in hex; None where it is not sampled.
         """
-        marks = batch.marks
-        if marks is None or not batch.outgoing:
+        root, marks, self._root = self._root, batch.marks, None
+        if root is None or marks is None:
             return None
-        self._count += 1
-        if (self._count - 1) % self._every:
-            return None
-        # Marks are on the monotonic clock, spans on the wall's.
-        shift_ns = time.time_ns() - time.monotonic_ns()
-        began_ns = (batch.captured_ns or marks.began_ns) + shift_ns
-        root = self._tracer.start_span("frame_set", start_time=began_ns)
-        root.set_attributes(
-            {"frames": len(marks.frames), "time_ns": batch.outgoing[0].frame.time_ns}
-        )
+        shift_ns, published_ns = _wall_shift_ns(), time.monotonic_ns()
         context = trace.set_span_in_context(root)
         for frame in marks.frames:
             span = self._tracer.start_span(
@@ -110,7 +124,6 @@ class Traces:
                 start_time=(frame.arrived_ns or marks.began_ns) + shift_ns,
             )
             span.end(marks.began_ns + shift_ns)
-        published_ns = time.monotonic_ns()
         steps = (
             ("answer", marks.began_ns, marks.answered_ns),
             ("track", marks.answered_ns, marks.tracked_ns),
@@ -121,9 +134,6 @@ class Traces:
             span = self._tracer.start_span(name, context, start_time=from_ns + shift_ns)
             span.end(max(from_ns, to_ns) + shift_ns)
         root.end(published_ns + shift_ns)
-        self._remember(
-            root, [(out.kind, n) for out, n in zip(batch.outgoing, sequences, strict=True)]
-        )
         return f"{root.get_span_context().trace_id:032x}"
 
     def _remember(self, root: Span, keys: Sequence[tuple[str, int]]) -> None:
@@ -163,3 +173,8 @@ class Traces:
         """Send what waits."""
         self._provider.force_flush(FLUSH_WITHIN_MS)
         self._provider.shutdown()
+
+
+def _wall_shift_ns() -> int:
+    """Give what is between the wall's clock, which spans are on, and the monotonic one of marks."""
+    return time.time_ns() - time.monotonic_ns()

@@ -150,6 +150,9 @@ class Watch:
     def committed(self, batches: Sequence[Batch], seconds: float) -> None:
         """Do nothing."""
 
+    def publishing(self, batch: Batch, sequences: Sequence[int]) -> None:
+        """Do nothing."""
+
     def published(self, batch: Batch, sequences: Sequence[int]) -> None:
         """Count."""
         assert len(sequences) == len(batch.outgoing)

@@ -22,10 +22,16 @@ class Tracing(Watch):
         super().__init__()
         self.traces = traces
         self.ids: list[str] = []
+        self.early: list[int] = []
+
+    def publishing(self, batch: Batch, sequences: Sequence[int]) -> None:
+        self.traces.publishing(batch, sequences)
+        # Whoever waits for it may be sent it before it is said that it was published.
+        self.early += [n for n in sequences if self.traces.wants("live", n)]
 
     def published(self, batch: Batch, sequences: Sequence[int]) -> None:
         tracked_ns = batch.marks.tracked_ns if batch.marks else 0
-        if trace_id := self.traces.published(batch, sequences, tracked_ns + 1000):
+        if trace_id := self.traces.published(batch, tracked_ns + 1000):
             self.ids.append(trace_id)
 
 
@@ -46,6 +52,7 @@ def test_one_frame_set_in_so_many_has_a_trace() -> None:
     spans = exporter.get_finished_spans()
     roots = [span for span in spans if span.name == "frame_set"]
     assert len(roots) == len(watch.ids) == -(-len(node.live.published) // 10)
+    assert len(watch.early) >= len(roots)
     assert {f"{root.context.trace_id:032x}" for root in roots} == set(watch.ids)
 
 
