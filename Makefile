@@ -159,7 +159,7 @@ test:
 # Unit tests compute and integration tests mostly wait, so they run side by side; the first yield to
 # the second, which have seconds to keep, and leave threads alone, which would fight for two cores.
 pytest: rtsp
-	@mkdir -p build; OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice -n 19 $(BIN)/pytest --durations=10 tests/contract tests/unit >$(UNIT_LOG) 2>&1 & unit=$$!; \
+	@mkdir -p build; OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice $(BIN)/pytest --durations=10 tests/contract tests/unit >$(UNIT_LOG) 2>&1 & unit=$$!; \
 	trap 'kill -INT $$unit 2>/dev/null && wait $$unit || true' EXIT; \
 	failed=0; $(BIN)/pytest --durations=10 $(if $(SOAKED),--ignore $(SOAK_TEST)) tests/integration tests/robustness || failed=1; \
 	echo "      and beside them:"; lines=14; wait $$unit || { failed=1; lines=200; }; trap - EXIT; \
