@@ -91,6 +91,26 @@ class TimeBase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Player:
+    """Somebody on a roster."""
+
+    number: str
+    """On the shirt: 0 and 00 are two players."""
+    name: str
+    """Name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A team."""
+
+    name: str
+    """Name."""
+    players: tuple[Player, ...]
+    """Who may play."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionDescription:
     """What does not change while a session is followed: the fixed part of the header."""
 
@@ -130,6 +150,8 @@ class SessionDescription:
     """Name of the node that serves."""
     replay: bool = False
     """Whether this is a past game, served again."""
+    roster: tuple[Team, ...] = ()
+    """Who may play."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_node.availability import AvailabilityRules
-    from edge_node.description import Gap, SessionDescription, SignedHead, Terms
+    from edge_node.description import Gap, SessionDescription, SignedHead, Team, Terms
     from edge_node.frames import Availability, CameraHealth, TrackedFrame
 
 UPPER_TRIANGLE = (0, 1, 2, 4, 5, 8)
@@ -270,7 +270,13 @@ def build_header(
         journal_public_key=description.journal_public_key,
         node=description.node,
         replay=description.replay,
+        roster=[_team(team) for team in description.roster],
     )
+
+
+def _team(team: Team) -> pb.Team:
+    players = [pb.Player(number=player.number, name=player.name) for player in team.players]
+    return pb.Team(name=team.name, players=players)
 
 
 def _rules(rules: AvailabilityRules | None) -> pb.AvailabilityRules | None:

@@ -18,8 +18,10 @@ from tipoff.snapshot import (
     Heartbeat,
     JournalHead,
     Model,
+    Player,
     Skeleton,
     Snapshot,
+    Team,
 )
 from tipoff.v1 import tracking_pb2 as pb
 
@@ -69,6 +71,10 @@ def read_header(message: pb.Header) -> Header:
         journal_public_key=message.journal_public_key,
         node=message.node,
         replay=message.replay,
+        roster=tuple(
+            Team(team.name, tuple(Player(p.number, p.name) for p in team.players))
+            for team in message.roster
+        ),
     )
 
 

@@ -89,6 +89,28 @@ class Header:
     """Name of the node that serves."""
     replay: bool = False
     """Whether this is a past game, served again."""
+    roster: tuple[Team, ...] = ()
+    """Who may play, as the session declares it; which track is which player it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """Somebody on a roster."""
+
+    number: str
+    """On the shirt: 0 and 00 are two players."""
+    name: str
+    """Name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A team."""
+
+    name: str
+    """Name."""
+    players: tuple[Player, ...]
+    """Who may play."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ constexpr double kCertain = 5.0;
 constexpr double kLeftoverIntervals = 0.75;
 constexpr std::int64_t kLeftoverLeast_ns = 40'000'000;
 constexpr std::int64_t kLeftoverMost_ns = 300'000'000;
+// So many intervals are the longest that a camera's pause counts for.
+constexpr std::int64_t kPause = 4;
 // After a wide step each frame is matched anew, so many times, against what the other frames of the
 // group say.
 constexpr int kMatchAgain = 3;
@@ -53,6 +55,7 @@ class Step {
     report(assigned);
     collect_leftovers();
     bear(assigned);
+    confirm(state_, w_.sure, setup_, w_.reunite);
     remove_duplicates(state_, setup_);
     bury(state_, setup_);
   }
@@ -61,6 +64,7 @@ class Step {
   // The state before, moved on to now: everything but the filters is copied as it is.
   void predict() {
     state_.time_ns = now_ns_;
+    notice_blackout(before_, state_, setup_);
     state_.next_id = before_.next_id;
     state_.next_key = before_.next_key;
     state_.steps = before_.steps + 1;
@@ -96,8 +100,11 @@ class Step {
     const auto c = static_cast<std::size_t>(frame.camera);
     std::int64_t& last = state_.last_frame_ns[c];
     if (last != kNever) {
-      const std::int64_t gap = std::min(frame.time_ns - last, kLongestInterval_ns);
       std::int64_t& interval = state_.interval_ns[c];
+      // A pause is no interval: it counts for a few of them.
+      const std::int64_t longest =
+          interval == 0 ? kLongestInterval_ns : std::min(kPause * interval, kLongestInterval_ns);
+      const std::int64_t gap = std::min(frame.time_ns - last, longest);
       interval = interval == 0 ? gap : interval + (gap - interval) / 8;
     }
     last = frame.time_ns;
@@ -198,19 +205,22 @@ class Step {
 
   // What follows from the solved joints.
   void settle_tracks() {
+    w_.sure.clear();
     for (std::size_t k = 0; k < state_.tracks.size(); ++k) {
       Track& track = state_.tracks[k];
       int hits = 0;
       for (std::size_t f = 0; f < frames_.size(); ++f) {
         if (w_.frames[f].detection_of[k] >= 0) ++hits;
       }
-      if (hits == 0) continue;
-      const bool paired = hits >= 2 || supported_lately(k) >= 2;
+      const bool paired = hits >= 2 || (hits > 0 && supported_lately(k) >= 2);
       if (paired) track.paired_ns = now_ns_;
       // After a wide step one view alone finds somebody for any track along its rays.
-      if (paired || dt_s_ <= kWideStep_s) track.seen_ns = now_ns_;
+      if (paired || (hits > 0 && dt_s_ <= kWideStep_s)) track.seen_ns = now_ns_;
+      const bool leaves = track.seen_ns != now_ns_ && track.seen_ns == before_.time_ns;
+      if (leaves) remember_leaving(track, before_, k, setup_);
+      if (hits == 0) continue;
       learn_body(state_, k, setup_, dt_s_);
-      if (!track.confirmed() && track.existence >= kCertain) confirm(state_, k, setup_);
+      if (!track.confirmed() && track.existence >= kCertain) w_.sure.push_back(k);
     }
   }
 
@@ -287,7 +297,7 @@ class Step {
       state_.tracks[k].existence = kHit * views;
       claim(state_.tracks[k].key, proposal, assigned);
       learn_body(state_, k, setup_, 0.0);
-      if (views >= setup_.options.certain_views) confirm(state_, k, setup_);
+      if (views >= setup_.options.certain_views) w_.sure.push_back(k);
     }
     std::size_t write = 0;
     for (std::size_t i = 0; i < used.size(); ++i) {

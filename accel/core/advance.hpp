@@ -6,6 +6,7 @@
 #include "associate.hpp"
 #include "birth.hpp"
 #include "motion.hpp"
+#include "reunite.hpp"
 #include "setup.hpp"
 #include "state.hpp"
 #include "update.hpp"
@@ -22,6 +23,8 @@ struct Workspace {
   MatchScratch match;
   UpdateScratch update;
   BirthScratch birth;
+  ReuniteScratch reunite;
+  std::vector<std::size_t> sure;  // tentative tracks that are to become public
 };
 
 // Gives the state after all `frames`, from the one before them. `frames` are ordered by time and

@@ -12,7 +12,7 @@ namespace tipoff {
 namespace {
 
 constexpr std::array<char, 8> kMagic{'T', 'I', 'P', 'O', 'F', 'F', 'C', 'K'};
-constexpr std::uint32_t kVersion = 4;
+constexpr std::uint32_t kVersion = 5;
 const Seal kSeal{kMagic, kVersion, "a tracker"};
 // Bounds of what a sound checkpoint can hold.
 constexpr std::int64_t kTimeBound = std::int64_t{1} << 62;
@@ -108,7 +108,7 @@ struct FrameList {
 
 template <class Archive>
 void archive_state(Archive& a, State& s, FrameList& list, const Setup& setup) {
-  a(s.time_ns, s.next_id, s.next_key, s.steps, s.noise, s.liveliness, s.tracks);
+  a(s.time_ns, s.resumed_ns, s.next_id, s.next_key, s.steps, s.noise, s.liveliness, s.tracks);
   require(s.tracks.size() <= static_cast<std::size_t>(kMaxTracks), "a number of tracks");
   archive_lanes(a, s.joints, s.tracks.size() * setup.joints);
   a(s.supports);
@@ -136,7 +136,7 @@ void archive_state(Archive& a, State& s, FrameList& list, const Setup& setup) {
 }
 
 void check(const State& s) {
-  require(is_time(s.time_ns), "a time");
+  require(is_time(s.time_ns) && is_time(s.resumed_ns), "a time");
   require(s.next_id > 0 && s.next_id < kCountBound && s.next_key > 0 && s.next_key < kCountBound &&
               s.steps >= 0 && s.steps < kCountBound,
           "a number");
@@ -148,7 +148,10 @@ void check(const State& s) {
     for (const Track& other : s.tracks) {
       require(&other == &track || other.id != track.id || !track.confirmed(), "an identity");
     }
-    require(is_time(track.born_ns) && is_time(track.seen_ns) && is_time(track.paired_ns), "a time");
+    require(is_time(track.born_ns) && is_time(track.seen_ns) && is_time(track.paired_ns) &&
+                is_time(track.left_ns),
+            "a time");
+    require(track.left_variance >= 0.0, "a variance");
   }
   require(key < s.next_key, "an identity");
   for (const std::int64_t t : s.last_frame_ns) require(is_time(t), "a time");
@@ -204,7 +207,11 @@ std::vector<std::uint8_t> Tracker::checkpoint() {
     std::uint32_t place = there != 0 ? list.place(waiting.frame) : 0;
     w(there, alone, place);
   }
-  archive_stats(w, stats_);
+  // How often groups were worked again depends on when somebody asked in between, not on what was
+  // observed: two trackers that know the same give the same bytes.
+  TrackerStats counted = stats_;
+  counted.replayed = 0;
+  archive_stats(w, counted);
   return end_sealed(std::move(w));
 }
 

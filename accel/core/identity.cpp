@@ -19,45 +19,14 @@ constexpr std::int64_t kLostIntervals = 8;
 // A confirmed track that no two views held for this many times as long as it may be lost is given
 // up.
 constexpr std::int64_t kUnpaired = 3;
-// A lost track is taken up again within this distance plus what it may have run.
-constexpr double kReunite_m = 0.6;
-constexpr double kReunite_mps = 4.0;
-constexpr double kReuniteMost_m = 4.0;
+// After a blackout whoever is found is weighed for so long at least, how he moves and is built, and
+// for so long at most, before he is told from those who were there before. They are waited for.
+constexpr std::int64_t kSettle_ns = 100'000'000;
+constexpr std::int64_t kUnclear_ns = 500'000'000;
+constexpr std::int64_t kBridged_ns = 10'000'000'000;
 // Two tracks whose joints are this close on average are one body.
 constexpr double kSameBody_m = 0.15;
 constexpr double kMaxEvidence = 50.0;
-
-// Whether the roster's evidence clearly names two different people.
-bool contradicts(const Track& a, const Track& b) {
-  if (a.evidence.empty() || a.evidence.size() != b.evidence.size()) return false;
-  constexpr double kClear = 3.0;
-  double joint = -2.0 * kMaxEvidence;
-  for (std::size_t r = 0; r < a.evidence.size(); ++r) {
-    joint = std::max(joint, a.evidence[r] + b.evidence[r]);
-  }
-  return joint < -kClear;
-}
-
-std::size_t find_lost(const State& state, std::size_t k, const Setup& setup) {
-  std::size_t best = state.tracks.size();
-  double best_distance = kReuniteMost_m;
-  double variance = 0.0;
-  const Vec3 centre = trunk_centre(state.joints, k, setup, variance);
-  for (std::size_t i = 0; i < state.tracks.size(); ++i) {
-    const Track& old = state.tracks[i];
-    if (!old.confirmed() || old.seen_ns == kNever) continue;
-    const std::int64_t unseen = state.time_ns - old.seen_ns;
-    if (unseen <= coast_ns(state, setup)) continue;
-    const Vec3 place = trunk_centre(state.joints, i, setup, variance);
-    const double reach = kReunite_m + kReunite_mps * 1e-9 * static_cast<double>(unseen);
-    const double distance = norm(place - centre);
-    if (distance < std::min(reach, best_distance) && !contradicts(state.tracks[k], old)) {
-      best = i;
-      best_distance = distance;
-    }
-  }
-  return best;
-}
 
 double mean_distance(const State& state, std::size_t a, std::size_t b, std::size_t joints) {
   double sum = 0.0;
@@ -66,6 +35,16 @@ double mean_distance(const State& state, std::size_t a, std::size_t b, std::size
         norm(vec3_at(state.joints, kP, a * joints + j) - vec3_at(state.joints, kP, b * joints + j));
   }
   return sum / static_cast<double>(joints);
+}
+
+// Whether somebody who was there before the newest blackout has not been found again.
+bool bridging(const State& state) {
+  for (const Track& track : state.tracks) {
+    if (track.confirmed() && track.seen_ns != kNever && track.seen_ns < state.resumed_ns) {
+      return true;
+    }
+  }
+  return false;
 }
 
 std::int64_t longest_interval(const State& state) {
@@ -82,28 +61,54 @@ std::int64_t lost_ns(const State& state, const Setup& setup) {
   return std::max(setup.options.max_lost_ns, kLostIntervals * longest_interval(state));
 }
 
-void confirm(State& state, std::size_t k, const Setup& setup) {
-  Track& track = state.tracks[k];
-  const std::size_t lost = find_lost(state, k, setup);
-  if (lost == state.tracks.size()) {
-    track.id = state.next_id++;
-    ++state.counters.births;
-    return;
+void notice_blackout(const State& before, State& state, const Setup& setup) {
+  state.resumed_ns = before.resumed_ns;
+  if (before.time_ns == kNever || state.time_ns - before.time_ns <= coast_ns(before, setup)) return;
+  for (const Track& track : before.tracks) {
+    if (track.confirmed()) state.resumed_ns = state.time_ns;
   }
-  Track& old = state.tracks[lost];
-  track.id = old.id;
-  track.evidence = old.evidence;
-  copy_limbs(state, lost, k, setup.limbs);
-  old.id = -1;
-  old.seen_ns = kNever;
+}
+
+void confirm(State& state, std::vector<std::size_t>& sure, const Setup& setup,
+             ReuniteScratch& scratch) {
+  // Whether track k is younger than `age` and came after a blackout whose people are still missed.
+  const bool missed = bridging(state);
+  const auto waits = [&](std::size_t k, std::int64_t age) {
+    const std::int64_t born = state.tracks[k].born_ns;
+    return missed && born >= state.resumed_ns && state.time_ns - born < age;
+  };
+  const auto unsettled = [&](std::size_t k) { return waits(k, kSettle_ns); };
+  sure.erase(std::remove_if(sure.begin(), sure.end(), unsettled), sure.end());
+  const auto& old = reunite(state, setup, sure, coast_ns(state, setup), scratch);
+  for (std::size_t i = 0; i < sure.size(); ++i) {
+    if (old[i] < 0 && waits(sure[i], kUnclear_ns)) continue;
+    Track& track = state.tracks[sure[i]];
+    if (old[i] < 0) {
+      track.id = state.next_id++;
+      ++state.counters.births;
+      continue;
+    }
+    const auto lost = static_cast<std::size_t>(old[i]);
+    track.id = state.tracks[lost].id;
+    track.evidence = state.tracks[lost].evidence;
+    copy_limbs(state, lost, sure[i], setup.limbs);
+    state.tracks[lost].id = -1;
+    state.tracks[lost].seen_ns = kNever;
+  }
 }
 
 void remove_duplicates(State& state, const Setup& setup) {
+  const std::int64_t coast = coast_ns(state, setup);
+  const auto is_lost = [&](const Track& track) {
+    return track.confirmed() && state.time_ns - track.seen_ns > coast;
+  };
   for (std::size_t a = 0; a < state.tracks.size(); ++a) {
     for (std::size_t b = a + 1; b < state.tracks.size(); ++b) {
       Track& first = state.tracks[a];
       Track& second = state.tracks[b];
       if (first.seen_ns == kNever || second.seen_ns == kNever) continue;
+      // Where a lost one is expected says nothing of whom is found there.
+      if (is_lost(first) || is_lost(second)) continue;
       const auto trunk = static_cast<std::size_t>(setup.options.skeleton.trunk.front());
       const Vec3 apart = vec3_at(state.joints, kP, a * setup.joints + trunk) -
                          vec3_at(state.joints, kP, b * setup.joints + trunk);
@@ -122,6 +127,10 @@ void bury(State& state, const Setup& setup) {
   const std::int64_t patience =
       std::max(kTentative_ns, kTentativeIntervals * longest_interval(state));
   const std::int64_t lost = lost_ns(state, setup);
+  // Whoever was there before a blackout is waited for: cameras come back one by one.
+  const auto limit = [&](std::int64_t then, std::int64_t usual) {
+    return then < state.resumed_ns ? std::max(usual, kBridged_ns) : usual;
+  };
   std::vector<char> kept(state.tracks.size(), 1);
   bool all = true;
   for (std::size_t k = 0; k < kept.size(); ++k) {
@@ -130,7 +139,8 @@ void bury(State& state, const Setup& setup) {
     bool gone = track.seen_ns == kNever;
     if (!gone && !track.confirmed()) gone = unseen > patience || track.existence <= kDoubtful;
     if (!gone && track.confirmed()) {
-      gone = unseen > lost || state.time_ns - track.paired_ns > kUnpaired * lost;
+      gone = unseen > limit(track.seen_ns, lost) ||
+             state.time_ns - track.paired_ns > limit(track.paired_ns, kUnpaired * lost);
     }
     if (!gone) continue;
     kept[k] = 0;

@@ -1,6 +1,7 @@
 // Who becomes public, who is taken up again, and who goes.
 #pragma once
 
+#include "reunite.hpp"
 #include "setup.hpp"
 #include "state.hpp"
 
@@ -11,8 +12,15 @@ namespace tipoff {
 std::int64_t coast_ns(const State& state, const Setup& setup);
 std::int64_t lost_ns(const State& state, const Setup& setup);
 
-// Makes track k public: under the identity of the lost one that it is likely to be, or a new one.
-void confirm(State& state, std::size_t k, const Setup& setup);
+// Notices in `state`, which follows upon `before`, that nobody could be seen for so long in between
+// that everybody is lost.
+void notice_blackout(const State& before, State& state, const Setup& setup);
+
+// Makes the tracks of `sure` public, each under the identity of the lost one that it is likely to
+// be, or a new one. After a blackout they wait until they can be told apart by how they move and
+// are built, though not for long; the youngest leave `sure`.
+void confirm(State& state, std::vector<std::size_t>& sure, const Setup& setup,
+             ReuniteScratch& scratch);
 
 // Marks the weaker of two tracks that are one body as gone.
 void remove_duplicates(State& state, const Setup& setup);

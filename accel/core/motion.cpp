@@ -23,9 +23,10 @@ constexpr double kNotLearned_m = 0.4;
 constexpr double kLimbKnown_m = 0.05;
 constexpr double kLimbMemory = 400.0;
 
-Vec3 body_velocity(const Lanes& joints, std::size_t first, const SkeletonSpec& skeleton) {
+Vec3 body_velocity(const Lanes& joints, std::size_t first, const SkeletonSpec& skeleton,
+                   double& total) {
   Vec3 sum;
-  double total = 0.0;
+  total = 0.0;
   for (const int j : skeleton.trunk) {
     const std::size_t lane = first + static_cast<std::size_t>(j);
     const double trace = joints.at(kVV, lane) + joints.at(kVV + 3, lane) + joints.at(kVV + 5, lane);
@@ -57,7 +58,8 @@ void move_joints(const State& from, Lanes& to, const Setup& setup, double dt_s,
   const double fading = 1.0 / (1.0 + dt / kBodyRelax_s);
   for (std::size_t k = 0; k < from.tracks.size(); ++k) {
     const std::size_t first = k * joints;
-    const Vec3 v = fading * body_velocity(from.joints, first, setup.options.skeleton);
+    double total = 0.0;
+    const Vec3 v = fading * body_velocity(from.joints, first, setup.options.skeleton, total);
     for (std::size_t j = 0; j < joints; ++j) {
       q[first + j] =
           density[static_cast<std::size_t>(setup.kinds[j])] * from.joints.at(kLevel, first + j);
@@ -79,6 +81,13 @@ void move_joints(const State& from, Lanes& to, const Setup& setup, double dt_s,
   args.q = q;
   for (std::size_t i = 0; i < 3; ++i) args.body[i] = body[i];
   setup.kernels->predict(args);
+}
+
+Vec3 trunk_velocity(const Lanes& joints, std::size_t k, const Setup& setup, double& variance) {
+  double total = 0.0;
+  const Vec3 v = body_velocity(joints, k * setup.joints, setup.options.skeleton, total);
+  variance = 1.0 / (3.0 * total);
+  return v;
 }
 
 Vec3 trunk_centre(const Lanes& joints, std::size_t k, const Setup& setup, double& variance_m2) {
@@ -167,7 +176,10 @@ void learn_body(State& state, std::size_t k, const Setup& setup, double dt_s) {
     const double length = norm(vec3_at(joints, kP, a) - vec3_at(joints, kP, b));
     if (!(length > 0.02)) continue;
     // Noise across the limb makes it look longer by its variance over twice the length.
-    mean += (length - spread / (3.0 * length) - mean) / weight;
+    const double apart = length - spread / (3.0 * length) - mean;
+    mean += apart / weight;
+    double& variance = state.limbs.at(kLengthVar, k * setup.limbs + l);
+    if (weight > 1.0) variance += (apart * apart - variance) / (weight - 1.0);
   }
 }
 

@@ -36,6 +36,10 @@ void apply_habits(const std::vector<Track>& tracks, Lanes& joints, const Setup& 
 // Learns the usual places and the limb lengths of track k from the joints seen in this step.
 void learn_body(State& state, std::size_t k, const Setup& setup, double dt_s);
 
+// The trunk's velocity, its joints weighed by how well theirs are known, with the variance of one
+// of its coordinates.
+Vec3 trunk_velocity(const Lanes& joints, std::size_t k, const Setup& setup, double& variance);
+
 // The trunk's centre with the variance of one of its coordinates.
 Vec3 trunk_centre(const Lanes& joints, std::size_t k, const Setup& setup, double& variance_m2);
 

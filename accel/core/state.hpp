@@ -66,12 +66,18 @@ struct Track {
   std::int64_t born_ns = 0;
   std::int64_t seen_ns = 0;    // newest time at which any view held it
   std::int64_t paired_ns = 0;  // newest time at which two views held it
+  // When it was lost: the newest time at which it was known, where, and how it moved.
+  std::int64_t left_ns = kNever;
+  Vec3 left_m;
+  Vec3 left_mps;
+  double left_variance = 0.0;  // of a coordinate of the velocity
   std::vector<double> evidence;
   bool confirmed() const { return id >= 0; }
 
   template <class Archive>
   void archive(Archive& a) {
-    a(id, key, existence, born_ns, seen_ns, paired_ns, evidence);
+    a(id, key, existence, born_ns, seen_ns, paired_ns, left_ns, left_m.x, left_m.y, left_m.z,
+      left_mps.x, left_mps.y, left_mps.z, left_variance, evidence);
   }
 };
 
@@ -107,11 +113,13 @@ struct Counters {
   }
 };
 
-// Rows of limbs' learned lengths; lane k * limbs + l.
-enum LimbRow : int { kLength = 0, kLengthWeight = 1, kLimbRows = 2 };
+// Rows of limbs' learned lengths, how much each is worth, and how far single ones lie from them;
+// lane k * limbs + l.
+enum LimbRow : int { kLength = 0, kLengthWeight = 1, kLengthVar = 2, kLimbRows = 3 };
 
 struct State {
   std::int64_t time_ns = kNever;
+  std::int64_t resumed_ns = kNever;  // when the newest time ended in which nobody could be seen
   std::int64_t next_id = 1;
   std::int64_t next_key = 1;
   std::int64_t steps = 0;  // worked in since the start

@@ -4,13 +4,14 @@
     OUT/skeletons.mp4  all cameras side by side, the tracks drawn where they reproject
 
 Pictures and snapshots meet by capture time: with each snapshot stands every camera's newest picture
-that is not younger than it.
+that is not younger than it. A file's times count from its first picture, whose capture time stands
+in `Clip.begins_ns` and, of a camera's own file, in its comment.
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,16 @@ class Clip:
     """Encoded pictures by camera; 0 where the ring holds nothing of it at that time."""
     drawn: int
     """Pictures of the drawn clip; 0: none was made, since there were no snapshots."""
+    begins_ns: Mapping[str, int] = field(default_factory=dict)
+    """By file, a camera's name or ``skeletons``: time of its first picture, ns UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A file that was written: how many pictures, and when the first was taken."""
+
+    count: int
+    begin_ns: int = 0
 
 
 def cut_play(
@@ -84,9 +95,12 @@ def cut_play(
     if not any(_reached(ring, name, play) for name in names):
         raise NotFoundError(f"{ring} holds no video of that time{_held(ring, names)}")
     out.mkdir(parents=True, exist_ok=True)
-    cameras = {name: cut_camera(ring, name, play, out / f"{name}.mp4") for name in names}
-    drawn = draw(ring, play, out / DRAWN, rig, skeleton, snapshots)
-    return Clip(cameras, drawn)
+    cuts = {name: _cut_camera(ring, name, play, out / f"{name}.mp4") for name in names}
+    drawn = _draw(ring, play, out / DRAWN, rig, skeleton, snapshots)
+    begins = {name: cut.begin_ns for name, cut in cuts.items() if cut.count}
+    if drawn.count:
+        begins["skeletons"] = drawn.begin_ns
+    return Clip({name: cut.count for name, cut in cuts.items()}, drawn.count, begins)
 
 
 def _held(ring: Path, names: list[str]) -> str:
@@ -136,21 +150,18 @@ def _packets(segment: Segment) -> Iterator[_Placed]:
         return
 
 
-def cut_camera(ring: Path, name: str, play: Play, path: Path) -> int:
-    """Copy a camera's encoded pictures of a play, from the key frame before it.
-
-    Returns:
-        How many pictures the file has; 0 leaves no file.
-    """
+def _cut_camera(ring: Path, name: str, play: Play, path: Path) -> _Cut:
+    """Copy a camera's encoded pictures of a play, from the key frame before it; none: no file."""
     reached = _reached(ring, name, play)
     begin_ns = _key_before(reached, play)
     if begin_ns is None:
-        return 0
+        return _Cut(0)
     count, last, gap = 0, -1, 1
     with (
         av.open(str(reached[0].path)) as pattern,
         av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
+        container.metadata["comment"] = f"first picture at {begin_ns} ns UTC"
         stream = container.add_stream_from_template(pattern.streams.video[0])
         stream.time_base = TICK
         for segment in reached:
@@ -166,7 +177,7 @@ def cut_camera(ring: Path, name: str, play: Play, path: Path) -> int:
                 copy.pts, copy.dts = max(_ticks(placed.shown_ns - begin_ns), last), last
                 container.mux(copy)
                 count += 1
-    return count
+    return _Cut(count, begin_ns)
 
 
 def _ticks(time_ns: int) -> int:
@@ -219,13 +230,13 @@ def _decoded(reached: list[Segment]) -> Iterator[tuple[int, DecodedPicture]]:
                 yield segment.start_ns + int((at - first) * _S), DecodedPicture(frame)
 
 
-def draw(
+def _draw(
     ring: Path, play: Play, path: Path, rig: Rig, skeleton: Skeleton, snapshots: Iterable[Snapshot]
-) -> int:
+) -> _Cut:
     """Draw all cameras side by side with the skeletons of the snapshots."""
     views = {name: _View(ring, name, rig.names.index(name), play) for name in rig.names}
     sink: OverlaySink | None = None
-    drawn, last_ns = 0, -1
+    drawn, begin_ns, last_ns = 0, 0, -1
     try:
         for snapshot in snapshots:
             if not play.from_ns <= snapshot.time_ns <= play.to_ns or snapshot.time_ns <= last_ns:
@@ -235,10 +246,10 @@ def draw(
             if not new:
                 continue
             if sink is None:
-                sink = OverlaySink(path, rig, skeleton, RATE_HZ)
+                sink, begin_ns = OverlaySink(path, rig, skeleton, RATE_HZ), snapshot.time_ns
             sink.write(TrackedFrame(snapshot.time_ns, snapshot, (), frames=tuple(new)))
             drawn += 1
     finally:
         if sink is not None:
             sink.close()
-    return drawn
+    return _Cut(drawn, begin_ns)

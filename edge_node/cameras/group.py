@@ -55,6 +55,8 @@ class CamerasOptions:
     """What relative paths of sources start from."""
     joints: int = JOINTS
     """Joints that recorded observations must have."""
+    began_ns: int | None = None
+    """When the game that recordings play began, ns UTC; None: it begins now."""
     tap: Callable[[str], PacketTap] | None = None
     """Gives what takes a camera's encoded packets, such as `edge_node.cameras.ring.Ring.tap`."""
 
@@ -151,13 +153,19 @@ class Cameras:
         self._rig = rig
         self._options = options or CamerasOptions()
         self._wake = wake or _nothing
-        self._schedule = Schedule()
+        began_ns = self._options.began_ns
+        self._schedule = Schedule() if began_ns is None else Schedule.since(began_ns)
         self._lock = threading.Lock()
         self._changing = threading.Lock()
         self._watch = Watch(rig.names, self._options.watch)
         self._places = [_Place(name, Tally(index)) for index, name in enumerate(rig.names)]
         self._leaving: list[CameraWorker] = []
         self._closed = False
+
+    @property
+    def began_ns(self) -> int:
+        """When the game that recordings play began, ns UTC."""
+        return self._schedule.began_ns
 
     # ---- sources ------------------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ metadata, ``tipoff.joints``; without it 17 are taken.
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,10 @@ MAX_KEYPOINT_FLOATS = 64 * 64 * 3
 """A row with more is no frame: 64 people of 64 joints."""
 NUMBERS = 3
 """u, v and confidence."""
+KNOWN_RECORDINGS = 16
+"""Recordings whose contents are remembered."""
+
+_SCANNING = threading.Lock()
 
 Row = tuple[str, int, "NDArray[np.float32]"]
 
@@ -127,11 +133,25 @@ def _table(rows: list[Row], schema: pa.Schema) -> pa.Table:
 
 
 def read_info(path: Path) -> RecordingInfo:
-    """Read what a recording holds.
+    """Read what a recording holds; once, though every camera of a rig asks.
 
     Raises:
         SourceError: it is none, or has no frame.
     """
+    try:
+        found = path.stat()
+    except OSError:
+        return _scan(path)  # says why
+    with _SCANNING:
+        return _scan_once(path, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=KNOWN_RECORDINGS)
+def _scan_once(path: Path, _mtime_ns: int, _size: int) -> RecordingInfo:
+    return _scan(path)
+
+
+def _scan(path: Path) -> RecordingInfo:
     with _opened(path) as file:
         cameras: set[str] = set()
         start, end, frames = [], [], 0

@@ -122,6 +122,11 @@ class Schedule:
     began_monotonic_ns: int = field(default_factory=time.monotonic_ns)
     """The same moment by `time.monotonic_ns`."""
 
+    @classmethod
+    def since(cls, began_ns: int) -> Schedule:
+        """Go on with a game that began before this process did, ns UTC."""
+        return cls(began_ns, time.monotonic_ns() - (time.time_ns() - began_ns))
+
     def position_ns(self) -> int:
         """Say how far the game is."""
         return time.monotonic_ns() - self.began_monotonic_ns

@@ -102,6 +102,7 @@ def _describe(found: Overview, folder: Path) -> dict[str, Any]:
         "last_record": found.last,
         "epoch": found.epoch,
         "written_now": found.written,
+        "ended": f"{found.ended.reason}: {found.ended.detail}" if found.ended else "",
         "public_key": found.opened.public_key.hex(),
         "moved_aside": list(found.aside),
         **_made_by(found.opened.facts),

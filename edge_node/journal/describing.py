@@ -6,18 +6,26 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edge_node.availability import AvailabilityRules
-from edge_node.description import SessionDescription, StreamKind, TimeBase
+from edge_node.description import Player, SessionDescription, StreamKind, Team, TimeBase
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from edge_node.journal.facts import SessionFacts
 
 RULES = "availability_rules"
 """Where the rules stand in the facts' notes."""
+ROSTER = "roster"
+"""Where the teams stand in the facts' notes."""
 
 
-def rules_note(rules: AvailabilityRules) -> dict[str, Any]:
-    """Give what the facts' notes are to hold, so that a replay says by what was decided."""
-    return {RULES: asdict(rules)}
+def header_notes(rules: AvailabilityRules, roster: Sequence[Team]) -> dict[str, Any]:
+    """Give what the facts hold beside, so that a replay's header says what the game's did."""
+    return {RULES: asdict(rules), ROSTER: [asdict(team) for team in roster]}
+
+
+def _team(noted: Mapping[str, Any]) -> Team:
+    return Team(noted["name"], tuple(Player(**player) for player in noted["players"]))
 
 
 def describe(
@@ -59,4 +67,5 @@ def describe(
         journal_public_key=public_key,
         node=facts.node,
         replay=replay,
+        roster=tuple(_team(noted) for noted in facts.notes.get(ROSTER, ())),
     )

@@ -53,6 +53,10 @@ RECORD_OVERHEAD_BYTES = 160
 FREE_BYTES = 16 * 1024 * 1024
 """With less than this left a write that fails is taken for a full disk."""
 FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+HEAD_WITHIN_S = 0.05
+"""How long whoever asks for the head waits for a commit."""
+CLOSE_WITHIN_S = 1.0
+"""How long a commit that does not return is waited for at the end."""
 LATE_ROLL = 2
 """How many times its size a file may grow while no checkpoint comes."""
 
@@ -193,17 +197,31 @@ class Journal:
             self._advance(tip, sum(len(one.payload) for one in encoded), len(encoded))
 
     def head(self) -> SignedHead:
-        """Give the newest record, signed: anew where the last signature is old enough."""
-        with self._lock:
-            return self._signed()
+        """Give the newest record, signed: anew where the last signature is old enough.
+
+        Behind a commit that does not return nobody waits: then it is the head that was given last.
+        """
+        if self._lock.acquire(timeout=HEAD_WITHIN_S):
+            try:
+                return self._signed()
+            finally:
+                self._lock.release()
+        return self._head or sign(self._key, self.facts.session, self._tip, self._now_ns())
 
     def carried_up_to(self, record: int) -> None:
         """Say that records up to this one have been carried up and may go when their time comes."""
         self._keeper.carried_up_to(record)
 
     def close(self) -> None:
-        """Write the last head and close the files; a second call does nothing."""
-        with self._lock:
+        """Write the last head and close the files; a second call does nothing.
+
+        Behind a commit that does not return the files are left as they are: whoever opens them next
+        finds what was acknowledged.
+        """
+        if not self._lock.acquire(timeout=CLOSE_WITHIN_S):
+            log.error("the journal is left open: its disk does not answer", path=str(self.folder))
+            return
+        try:
             if self._closed:
                 return
             self._closed = True
@@ -212,6 +230,8 @@ class Journal:
             except sqlite3.Error as error:
                 log.warning("the last head of the journal was not written", reason=str(error))
             self._writer.close()
+        finally:
+            self._lock.release()
         self._keeper.close(self._writer.path)
         self._held.close()
 

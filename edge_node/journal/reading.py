@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_node.journal.chain import first_hash
 from edge_node.journal.codec import decode
-from edge_node.journal.entries import Opened
+from edge_node.journal.entries import Ended, Opened
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.folder import ASIDE, LOCK, file_bytes, places
 from edge_node.journal.heads import SignedHead, Tip
@@ -47,6 +47,8 @@ class Overview:
     """Whether a process writes it now."""
     aside: tuple[str, ...]
     """Where something damaged was moved."""
+    ended: Ended | None = None
+    """How the session ended, where that is the newest record; None: it goes on."""
 
 
 class JournalReader:
@@ -153,6 +155,7 @@ class JournalReader:
         with self._open(place) as reader:
             _, last = reader.size()
             opened = decode(next(reader.linked()).record)
+            newest = [decode(linked.record) for linked in reader.linked(last)]
             session = reader.beginning.session
         if not isinstance(opened, Opened):
             raise JournalDamagedError(f"{place.name} does not begin as a file of a journal does")
@@ -167,6 +170,7 @@ class JournalReader:
             opened=opened,
             written=self.written,
             aside=tuple(sorted(path.name for path in aside.iterdir())) if aside.is_dir() else (),
+            ended=newest[-1] if newest and isinstance(newest[-1], Ended) else None,
         )
 
 

@@ -88,6 +88,9 @@ class Administered(Protocol):
     def set_officials(self, *, off: bool, reason: str) -> NodeState:
         """Turn the availability off, or leave it to the rules."""
 
+    def end_session(self, reason: str) -> None:
+        """End the session for good."""
+
 
 def _answers(
     method: Callable[[Any, Request], Response],
@@ -158,6 +161,12 @@ class NodeService(node_pb2_grpc.NodeServiceServicer):
         state = self._node.set_officials(off=request.off, reason=request.reason)
         assert state.availability is not None
         return pb.SetOfficialsResponse(availability=build_availability(state.availability))
+
+    @_answers
+    def EndSession(self, request: pb.EndSessionRequest) -> pb.EndSessionResponse:  # noqa: N802
+        """End the session for good."""
+        self._node.end_session(request.reason)
+        return pb.EndSessionResponse(newest_sequence=self._node.newest_sequence)
 
 
 def _camera(status: CameraStatus) -> pb.CameraStatus:

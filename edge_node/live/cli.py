@@ -166,6 +166,25 @@ def officials(file: Path, state: str, reason: str, as_json: bool) -> None:
     _say_done({"state": state, "detail": availability.detail}, line, as_json)
 
 
+@node.command()
+@_session_argument
+@click.option("--reason", required=True, help="Who ends it, and why; subscribers are told.")
+@json_option
+def end(file: Path, reason: str, as_json: bool) -> None:
+    """End the session for good: what is in flight is sent, subscribers are told, the node goes.
+
+    It cannot be started again: the next game takes a name of its own. To go on later, stop the
+    node (SIGTERM) instead.
+
+    \b
+    $ tipoff node end game.toml --reason 'final whistle'
+    """  # noqa: D301 - click's own mark
+    with _asking(file) as client:
+        newest = client.end_session(reason)
+    line = f"the session ends after snapshot {newest} and what is in flight"
+    _say_done({"ended": True, "newest_sequence": newest}, line, as_json)
+
+
 def _say_done(value: dict[str, Any], line: str, as_json: bool) -> None:
     if as_json:
         echo_json(value)

@@ -69,11 +69,13 @@ def clip(session: str, out: Path, smoothed: bool, as_json: bool, **when: Any) ->
                 "to_ns": play.to_ns,
                 "cameras": dict(done.cameras),
                 "drawn": done.drawn,
+                "begins_ns": dict(done.begins_ns),
             }
         )
         return
     for name, count in done.cameras.items():
-        click.echo(f"{name}: {count} pictures" if count else f"{name}: nothing at that time")
+        begin = f" from {done.begins_ns[name]} ns UTC" if count else ""
+        click.echo(f"{name}: {count} pictures{begin}" if count else f"{name}: nothing at that time")
     click.echo(f"{out}: {done.drawn} pictures with skeletons")
 
 

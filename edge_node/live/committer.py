@@ -37,6 +37,8 @@ SLOW_SAID_S = 5.0
 RETRY_S = 0.25
 """Pause before a commit that failed is tried again."""
 POLL_S = 0.1
+RETRY_JOIN_S = 0.5
+"""How long a thread that waits to try again takes to see that nobody waits for it."""
 
 
 class Prepared(Protocol):
@@ -143,14 +145,21 @@ class Watcher(Protocol):
 class DiskState:
     """How the disk does, for the stream."""
 
+    slow_commit_s: float = SLOW_COMMIT_S
     slow_s: float = 0.0
     slow_until_s: float = 0.0
     failure: str = ""
+    began_s: float | None = None
+    """When the commit began that has not returned; None: none is on its way."""
 
     def degradations(self, now_s: float) -> tuple[Degradation, ...]:
         """Say what is wrong with it."""
         if self.failure:
             return (Degradation(DegradationKind.JOURNAL_FAILED, self.failure),)
+        began_s = self.began_s
+        if began_s is not None and now_s - began_s > self.slow_commit_s:
+            detail = f"a commit has not returned for {now_s - began_s:.1f} s"
+            return (Degradation(DegradationKind.JOURNAL_SLOW, detail),)
         if now_s < self.slow_until_s:
             detail = f"a commit took {1e3 * self.slow_s:.0f} ms"
             return (Degradation(DegradationKind.JOURNAL_SLOW, detail),)
@@ -192,8 +201,9 @@ class Committer:
         self._log, self._state, self._watcher = log, state, watcher
         self._options = options or CommitterOptions()
         self._queue: queue.Queue[Batch | None] = queue.Queue(self._options.queue_batches)
-        self._disk = DiskState()
+        self._disk = DiskState(self._options.slow_commit_s)
         self._giving_up = threading.Event()
+        self._done = False
         self.error: Exception | None = None
         self._log_lines = structlog.get_logger(__name__)
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -238,31 +248,31 @@ class Committer:
         """Write what is left and end.
 
         Args:
-            within_s: How long a disk that does not answer is waited for.
+            within_s: How long a disk that does not answer is waited for. Where a commit does not
+                return, its thread is left to it.
 
         Returns:
             Whether everything handed over is on disk.
         """
-        timer = threading.Timer(within_s, self._giving_up.set)
-        timer.start()
-        try:
-            while self._thread.is_alive():
-                try:
-                    self._queue.put(None, timeout=POLL_S)
-                    break
-                except queue.Full:
-                    continue
-            if self._thread.ident is not None:
-                self._thread.join()
-        finally:
-            timer.cancel()
-        return self.error is None and not self._giving_up.is_set()
+        until_s = time.monotonic() + within_s
+        while self._thread.is_alive() and time.monotonic() < until_s:
+            try:
+                self._queue.put(None, timeout=POLL_S)
+                break
+            except queue.Full:
+                continue
+        if self._thread.ident is not None:
+            self._thread.join(max(until_s - time.monotonic(), 0.0))
+            self._giving_up.set()
+            self._thread.join(RETRY_JOIN_S)
+        return self.error is None and self._done
 
     def _run(self) -> None:
         try:
             while (batches := self._gather()) is not None:
                 if not self._write(batches):
                     return
+            self._done = True
         except Exception as error:
             self.error = error
             self._log_lines.exception("committer failed")
@@ -310,7 +320,7 @@ class Committer:
 
     def _commit(self, batches: Sequence[Batch], entries: Sequence[Entry]) -> bool:
         while True:
-            began_s = self._options.clock_s()
+            began_s = self._disk.began_s = self._options.clock_s()
             try:
                 self._log.commit(entries)
             except JournalError as error:
@@ -320,6 +330,8 @@ class Committer:
                     self._log_lines.error("left without a commit", batches=len(batches))
                     return False
                 continue
+            finally:
+                self._disk.began_s = None
             now_s = self._options.clock_s()
             self._disk.failure = ""
             if now_s - began_s > self._options.slow_commit_s:

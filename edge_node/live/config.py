@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from edge_node.area import Everywhere, Rectangle
 from edge_node.cameras.address import parse_source
 from edge_node.cameras.source import SourceOptions
+from edge_node.description import Player, Team
 from edge_node.epochs import state_folder
 from edge_node.live.load import LoadOptions, LoadStep
 from edge_node.live.reading import Table, read_table
@@ -32,11 +33,9 @@ from edge_node.live.settings import (
     JournalSettings,
     ListenSettings,
     ModelSettings,
-    Player,
     RingSettings,
     SessionSettings,
     StreamSettings,
-    Team,
     TelemetrySettings,
     TrackingSettings,
 )

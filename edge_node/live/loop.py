@@ -7,6 +7,7 @@ and for inference only; whatever comes meanwhile overtakes what lies in the came
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -22,6 +23,7 @@ from edge_node.live.calls import RecordedTracker
 from edge_node.live.committer import Batch, FrameMark, Marks, Outgoing
 from edge_node.live.judge import RigJudge
 from edge_node.live.load import LoadOptions, LoadPolicy
+from edge_node.live.resume import schedule_state
 from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
 from edge_node.perception import Perception
 from tipoff.errors import TipoffError
@@ -44,7 +46,9 @@ SMOOTHED_WAITING = 512
 """Times whose smoothed snapshots are waited for, at most."""
 IDLE_S = 0.25
 """How often the loop looks whether it shall stop while nothing comes."""
-JUDGE_EVERY_NS = 1_000_000_000
+LEAVE_WITHIN_S = 1.0
+"""How long a committer that takes nothing is waited for once the loop was told to stop."""
+JUDGE_EVERY_NS = 100_000_000
 """How often the rig's health is asked for, in capture time."""
 
 
@@ -59,6 +63,10 @@ class CameraGroup(Protocol):
 
     def judge(self, name: str, state: CameraState | None, detail: str = "") -> None:
         """Add what the tracker's residuals say of a camera; None: nothing is held against it."""
+
+    @property
+    def began_ns(self) -> int:
+        """When the game that recordings play began, ns UTC."""
 
     @property
     def overtaken(self) -> int:
@@ -167,6 +175,7 @@ class LiveLoop:
         self._wake = threading.Event()
         self._inference_failing = False
         self._stopping = False
+        self._leave_s = math.inf
         self._log = structlog.get_logger(__name__)
 
     def resume(self, members: Mapping[str, Any] | None, last_time_ns: int | None) -> None:
@@ -185,7 +194,11 @@ class LiveLoop:
         self._wake.set()
 
     def stop(self) -> None:
-        """End the loop soon, from any thread: what is in flight is finished first."""
+        """End the loop soon, from any thread: what is in flight is finished first.
+
+        Behind a disk that takes nothing it is given up: it was not sent, either.
+        """
+        self._leave_s = time.monotonic() + LEAVE_WITHIN_S
         self._stopping = True
         self._wake.set()
 
@@ -307,8 +320,13 @@ class LiveLoop:
         if entries or outgoing:
             marks = self._marks(work, answered_ns) if work else None
             batch = Batch(entries, tuple(outgoing), marks)
-            self._parts.committer.put(batch, lambda: False)
+            # What follows one that was given up is given up, too: a journal has no holes.
+            if not self._parts.committer.put(batch, self._gives_up):
+                self._leave_s = -math.inf
         return everybody
+
+    def _gives_up(self) -> bool:
+        return time.monotonic() >= self._leave_s
 
     def _marks(self, work: Round, answered_ns: int) -> Marks:
         frames = tuple(FrameMark(f.name, f.capture_time_ns, f.arrived_ns) for f in work.frames)
@@ -374,6 +392,7 @@ class LiveLoop:
             self._checkpoint_ns = self._newest_ns
             self.tracker.checkpoint()
             entries.append(StateChanged("members", self.perception.members.state()))
+            entries.append(schedule_state(self._parts.cameras.began_ns))
             entries += self.tracker.take()
         return entries
 

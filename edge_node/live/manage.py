@@ -1,4 +1,4 @@
-"""`tipoff node status|camera|officials`: asks a running node through its own socket."""
+"""`tipoff node status|camera|officials|end`: asks a running node through its own socket."""
 
 from __future__ import annotations
 
@@ -57,6 +57,13 @@ class NodeClient:
         request = pb.SetOfficialsRequest(off=off, reason=reason)
         answer: pb.SetOfficialsResponse = self._call(self._stub.SetOfficials, request)
         return answer.availability
+
+    def end_session(self, reason: str) -> int:
+        """End the session for good; returns the newest sequence of the live stream."""
+        answer: pb.EndSessionResponse = self._call(
+            self._stub.EndSession, pb.EndSessionRequest(reason=reason)
+        )
+        return answer.newest_sequence
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         """Call, and raise the error that the node means.

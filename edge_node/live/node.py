@@ -5,7 +5,7 @@
 
 On SIGTERM the node is unready first; then the cameras stop, what is in flight is tracked, made
 durable and sent, and subscribers are drained. The session goes on when the node starts again: it
-ends when its recordings do.
+ends when its recordings do, or when somebody ends it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from edge_node.service import ServiceLimits
 from edge_node.telemetry.metrics import Metrics
 from edge_node.telemetry.readiness import Readiness
 from edge_node.telemetry.tracing import Traces
+from tipoff.errors import ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,8 @@ class LiveNode:
         )
         self._ring = ring_of(settings)
         tap = self._ring.tap if self._ring is not None else None
-        cameras = replace(camera_options(settings), tap=tap)
+        began_ns = opened.resumed.began_ns
+        cameras = replace(camera_options(settings), tap=tap, began_ns=began_ns)
         self.group = Cameras(opened.rig, cameras, self._wake)
         self.loop = LiveLoop(self._loop_parts(), loop_options(opened))
         self.loop.resume(opened.resumed.members, opened.resumed.last_time_ns)
@@ -101,6 +103,7 @@ class LiveNode:
         self.readiness = Readiness(CONDITIONS, self._tell_ready)
         self.vitals = Vitals(self._vital_parts())
         self._finished = threading.Event()
+        self._ended_by = ""
         self._failure: BaseException | None = None
         self.address = self.admin_address = self.metrics_address = ""
 
@@ -257,10 +260,12 @@ class LiveNode:
             return
         if not self._finished.is_set():
             return
-        detail = f"every recording came to its end after {self.newest_sequence} snapshots"
-        self._opened.journal.commit([Ended(str(EndReason.COMPLETED), detail)])
+        reason = EndReason.STOPPED if self._ended_by else EndReason.COMPLETED
+        detail = f"{self._ended_by or 'every recording came to its end'}, after "
+        detail += f"{self.newest_sequence} snapshots"
+        self._opened.journal.commit([Ended(str(reason), detail)])
         for hub in self.hubs.values():
-            hub.end(EndReason.COMPLETED, detail)
+            hub.end(reason, detail)
 
     # ---- asked by those who run it
 
@@ -325,6 +330,21 @@ class LiveNode:
         log.warning("officials set by hand", off=off, reason=reason)
         self.vitals.look()
         return self.state
+
+    def end_session(self, reason: str) -> None:
+        """End the session for good, once what is in flight is sent.
+
+        Raises:
+            InvalidInputError: Nobody says why.
+            ConflictError: It has ended already.
+        """
+        if not reason.strip():
+            raise InvalidInputError("say who ends the session and why", field="reason")
+        if self._finished.is_set():
+            raise ConflictError("the session has ended already")
+        log.warning("session ended by hand", reason=reason)
+        self._ended_by = reason.strip()
+        self._finish()
 
 
 class _Leaving:

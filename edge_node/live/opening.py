@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,7 +20,8 @@ from edge_node.cameras.ring import Ring, RingOptions
 from edge_node.description import SessionDescription, StreamKind, TimeBase
 from edge_node.epochs import state_folder
 from edge_node.inference import Inference
-from edge_node.journal.describing import rules_note
+from edge_node.journal.describing import describe as describe_facts
+from edge_node.journal.describing import header_notes
 from edge_node.journal.facts import SessionFacts
 from edge_node.journal.journal import Journal, JournalOptions
 from edge_node.journal.keeping import KeepOptions
@@ -66,6 +66,8 @@ class Opened:
     """Asks them; None where nobody gives pictures."""
     key: NodeKey
     """The node's."""
+    facts: SessionFacts
+    """What makes the snapshots, as the journal has it."""
     journal: Journal
     """Open, with the epoch that it took."""
     resumed: Resumed
@@ -101,7 +103,7 @@ def open_parts(settings: SessionSettings, report: Callable[[str], None]) -> Iter
         resumed = resume(journal, rig, options, area)
         # Whoever goes on in the middle of a game has no second to spare for it.
         rate_hz = 0.0 if journal.resumes else _sustainable_hz(settings, rig, inference)
-        yield Opened(settings, rig, area, models, inference, key, journal, resumed, rate_hz)
+        yield Opened(settings, rig, area, models, inference, key, facts, journal, resumed, rate_hz)
 
 
 def _sustainable_hz(settings: SessionSettings, rig: Rig, inference: Inference | None) -> float:
@@ -161,7 +163,7 @@ def _facts(
         rate_hz=settings.tracking.rate_hz,
         notes={
             "area": str(settings.area) if settings.area else "default",
-            **rules_note(availability_rules(settings)),
+            **header_notes(availability_rules(settings), settings.roster),
         },
     )
 
@@ -198,26 +200,7 @@ def availability_rules(settings: SessionSettings) -> AvailabilityRules:
 
 def describe(opened: Opened, kind: StreamKind) -> SessionDescription:
     """Say what the header of one of the session's streams says."""
-    settings, rig = opened.settings, opened.rig
-    smoothed = kind is StreamKind.SMOOTHED
-    return SessionDescription(
-        session=settings.name,
-        epoch=opened.journal.epoch,
-        skeleton_name=COCO17.name,
-        joints=COCO17.joints,
-        edges=COCO17.edges,
-        cameras=tuple(rig.names),
-        rig_digest=f"sha256:{rig.digest()}",
-        models=tuple((model.name, f"sha256:{model.sha256}") for model in opened.models),
-        build=f"tipoff {metadata.version('tipoff')}",
-        nominal_rate_hz=settings.tracking.rate_hz,
-        time_base=time_base(settings),
-        kind=kind,
-        lag_ns=round(settings.tracking.lag_ms * MS) if smoothed else 0,
-        availability_rules=availability_rules(settings),
-        journal_public_key=opened.key.public,
-        node=settings.node,
-    )
+    return describe_facts(opened.facts, opened.journal.epoch, kind, opened.key.public)
 
 
 def trace_options(settings: SessionSettings) -> TraceOptions:

@@ -7,6 +7,7 @@ anew, the journal says so, and no subscriber is told that nothing happened.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import structlog
 from accel import Tracker
 from edge_node.area import Membership
 from edge_node.description import StreamKind
-from edge_node.journal.entries import Restarted
+from edge_node.journal.entries import Restarted, StateChanged
 from edge_node.journal.errors import ReplayDifferedError
 from edge_node.journal.resuming import resume_tracker
 from edge_node.ring import Held
@@ -33,6 +34,10 @@ log = structlog.get_logger(__name__)
 
 MEMBERS = "members"
 """Name of the area's state in the journal."""
+SCHEDULE = "schedule"
+"""Name of the recordings' schedule in the journal."""
+PLAYS_ON_WITHIN_NS = 60_000_000_000
+"""A node that was away for longer plays its recordings from their beginning again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,23 @@ class Resumed:
     """Time of the last live snapshot that was sent; None: there was none."""
     past: Mapping[str, Sequence[Held]] = field(default_factory=dict)
     """By stream, what was sent lately in earlier epochs."""
+    began_ns: int | None = None
+    """When the game that recordings play began, ns UTC; None: it begins now."""
+
+
+def schedule_state(began_ns: int) -> StateChanged:
+    """Say for the journal when the game that recordings play began, and that it is played now."""
+    return StateChanged(SCHEDULE, {"began_ns": began_ns, "played_ns": time.time_ns()})
+
+
+def _began_ns(found: Recovery) -> int | None:
+    """Give when the game began that is still played: cameras do not wait for a node either."""
+    said = found.states.get(SCHEDULE)
+    if said is None:
+        return None
+    if time.time_ns() - int(said["played_ns"]) > PLAYS_ON_WITHIN_NS:
+        return None
+    return int(said["began_ns"])
 
 
 def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> Resumed:
@@ -73,7 +95,7 @@ def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> R
         tracker, members = _again(found, rig, area)
     except ReplayDifferedError as error:
         return _anew(journal, rig, options, past, error.message)
-    return Resumed(tracker, members, found.last_time_ns, past)
+    return Resumed(tracker, members, found.last_time_ns, past, _began_ns(found))
 
 
 def _anew(
@@ -86,7 +108,9 @@ def _anew(
     log.warning("the tracker begins anew", reason=why)
     journal.commit([Restarted(why)])
     found = journal.recovered
-    return Resumed(Tracker(rig, options), None, found.last_time_ns if found else None, past)
+    if found is None:
+        return Resumed(Tracker(rig, options), past=past)
+    return Resumed(Tracker(rig, options), None, found.last_time_ns, past, _began_ns(found))
 
 
 def _again(found: Recovery, rig: Rig, area: Area) -> tuple[Tracker, Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from edge_node.planner import PlanOptions
 
 if TYPE_CHECKING:
     from edge_node.area import Area
+    from edge_node.description import Team
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +56,6 @@ class TrackingSettings:
     """How much later smoothed snapshots come."""
     rate_hz: float = 60.0
     """About how many snapshots a second there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Player:
-    """Somebody on a roster."""
-
-    number: str
-    """On the shirt: 0 and 00 are two players."""
-    name: str
-    """Name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Team:
-    """A team."""
-
-    name: str
-    """Name."""
-    players: tuple[Player, ...]
-    """Who may play."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class CamerasSpec:
     user: str = ""
     """Ask for this user and PASSWORD."""
     password: str = ""
+    film: tuple[Path, ...] = ()
+    """Real pictures for each camera, as `tests.support.films` makes them; else they are made up."""
     more: tuple[str, ...] = field(default=())
 
 
@@ -66,6 +68,7 @@ def rtsp_cameras(spec: CamerasSpec | None = None) -> Iterator[RtspCameras]:
         *(SYSTEM_PYTHON, str(SERVER), "--cameras", str(spec.cameras)),
         *("--size", f"{spec.size[0]}x{spec.size[1]}", "--rate", str(spec.rate)),
         *("--kbit", str(spec.kbit), "--key-s", str(spec.key_s), "--user", spec.user),
+        *(("--film", *map(str, spec.film)) if spec.film else ()),
         *spec.more,
     ]
     env = {**os.environ, "RTSP_PASSWORD": spec.password, "GST_DEBUG": "0"}

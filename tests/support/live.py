@@ -37,6 +37,7 @@ class PlayedCameras:
     walkers: Walkers
     frames: list[Frame] = field(default_factory=list)
     overtaken: int = 0
+    began_ns: int = 0
     judged: list[tuple[str, CameraState | None, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,10 @@ def rows_of(walkers: Walkers, seconds: float) -> Iterator[Row]:
 
 
 @dataclass(frozen=True, slots=True)
-class Game:
-    """A recorded game and the session file that plays it."""
+class Session:
+    """A session file."""
 
     file: Path
-    walkers: Walkers
 
     @property
     def state(self) -> Path:
@@ -50,6 +49,13 @@ class Game:
         text = self.file.read_text()
         assert old in text
         self.file.write_text(text.replace(old, new))
+
+
+@dataclass(frozen=True, slots=True)
+class Game(Session):
+    """A recorded game and the session file that plays it."""
+
+    walkers: Walkers
 
 
 def make_game(folder: Path, seconds: float, *, loop: bool = False, more: str = "") -> Game:
@@ -64,8 +70,15 @@ def make_game(folder: Path, seconds: float, *, loop: bool = False, more: str = "
     walkers = Walkers(noise_px=1.0)
     walkers.rig.save(folder / "rig.toml")
     write_observations(folder / "game.parquet", rows_of(walkers, seconds))
+    return Game(write_session(folder, walkers.rig.names, loop=loop, more=more), walkers)
+
+
+def write_session(
+    folder: Path, cameras: Sequence[str], *, loop: bool = False, more: str = ""
+) -> Path:
+    """Write the session file of a recording `game.parquet` and a rig `rig.toml` beside it."""
     source = f'{{ source = "game.parquet", loop = {str(loop).lower()} }}'
-    cameras = "\n".join(f"{name} = {source}" for name in walkers.rig.names)
+    sources = "\n".join(f"{name} = {source}" for name in cameras)
     text = f"""name = "walk"
 node = "courtside"
 rig = "rig.toml"
@@ -73,7 +86,7 @@ state = "state"
 area = "all"
 
 [cameras]
-{cameras}
+{sources}
 
 [ring]
 minutes = 0
@@ -89,14 +102,16 @@ metrics = "127.0.0.1:0"
 log_level = "debug"
 {more}"""
     (folder / "game.toml").write_text(text)
-    return Game(folder / "game.toml", walkers)
+    return folder / "game.toml"
 
 
 @dataclass(slots=True)
 class NodeProcess:
     """A node that runs until the block ends."""
 
-    game: Game
+    game: Session
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """On top of the tests' own."""
     process: subprocess.Popen[str] | None = None
     ready: dict[str, Any] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -110,10 +125,10 @@ class NodeProcess:
         """
         if fixed:
             self.game.change('subscribers = "127.0.0.1:0"', f'subscribers = "{self.address}"')
-        home = self.game.file.parent / "home"
+        own = {"XDG_STATE_HOME": str(self.home), "TIPOFF_LOG_FORMAT": "json"}
         self.process = subprocess.Popen(
             [tipoff_command(), "node", "run", "--json", str(self.game.file)],
-            env={**os.environ, "XDG_STATE_HOME": str(home), "TIPOFF_LOG_FORMAT": "json"},
+            env={**os.environ, **own, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -130,6 +145,16 @@ class NodeProcess:
         assert self.process is not None
         assert self.process.stderr is not None
         self.log.extend(line.rstrip() for line in self.process.stderr)
+
+    @property
+    def home(self) -> Path:
+        """Its user's state."""
+        return self.game.file.parent / "home"
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """Give what it logged under a name so far."""
+        lines = [json.loads(line) for line in list(self.log) if line.startswith("{")]
+        return [line for line in lines if line.get("event") == event]
 
     @property
     def address(self) -> str:

@@ -6,6 +6,7 @@
  * TIPOFF_SHADOW/names        "<n> <name>" a line, when the folder was last synced
  * TIPOFF_SHADOW/full         while it is there, writes fail as on a full disk, after a part
  * TIPOFF_SHADOW/broken       while it is there, syncs fail
+ * TIPOFF_SHADOW/stuck        while it is there, syncs do not return
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -79,6 +80,7 @@ static int sync_with(int fd, int result) {
         errno = EIO;
         return -1;
     }
+    while (told("stuck")) usleep(10000);
     struct stat what;
     if (result == 0 && fstat(fd, &what) == 0) {
         if (S_ISDIR(what.st_mode)) {

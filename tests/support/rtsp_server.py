@@ -20,6 +20,10 @@ writes a line of JSON with the ports, then takes commands on stdin, a line each,
     stall N SECONDS  nothing comes for so long, though the connection stands
     quit
 
+With `--film FILE ...`, one for each camera, real pictures are shown instead of people made up: raw
+I420 of the cameras' size at `--film-rate`, to and fro, so that nobody jumps; all cameras show the
+same moment, by one trigger.
+
 Each picture, a dark one aside, carries the time at which it was made, in its top rows: 32 blocks of
 16 x 16 px, the highest bit first, 0.1 ms each, modulo 2**32.
 """
@@ -28,6 +32,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import mmap
 import operator
 import os
 import random
@@ -35,6 +40,7 @@ import sys
 import threading
 import time
 from collections import deque
+from pathlib import Path
 
 import gi
 
@@ -98,7 +104,7 @@ class Painter:
         if not night:
             for person in range(PEOPLE):
                 self._person(luma, person, moving_s)
-            self._time(luma, now_s)
+            write_time(luma, self.width, now_s)
         return bytes(luma) + self._chroma
 
     def grains_over(self, picture: bytes) -> bytes:
@@ -123,14 +129,44 @@ class Painter:
             at = row * self.width + x
             luma[at : at + width] = level
 
-    def _time(self, luma: bytearray, now_s: float) -> None:
-        ticks = int(now_s * 10_000) % (1 << BITS)
-        row = bytearray()
-        for bit in range(BITS - 1, -1, -1):
-            row += bytes([BRIGHT if ticks >> bit & 1 else DARK]) * BLOCK
-        for line in range(BLOCK):
-            at = line * self.width
-            luma[at : at + len(row)] = row
+
+class Film(Painter):
+    """Shows a film to and fro: real pictures, at the place where the clock says.
+
+    Args:
+        number: The camera's.
+        width, height: Of a picture.
+        path: Raw I420, picture after picture.
+        rate: Pictures a second.
+    """
+
+    def __init__(self, number: int, width: int, height: int, path: Path, rate: int) -> None:
+        super().__init__(number, width, height)
+        with path.open("rb") as file:
+            self._film = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._size, self._rate = width * height * 3 // 2, rate
+        self._count = len(self._film) // self._size
+
+    def paint(self, now_s: float, moving_s: float, *, night: bool) -> bytes:
+        """Give the picture of a moment."""
+        if night:
+            return super().paint(now_s, moving_s, night=True)
+        turn = 2 * (self._count - 1)
+        place = round(moving_s * self._rate) % turn
+        at = min(place, turn - place) * self._size
+        picture = bytearray(self._film[at : at + self._size])
+        write_time(picture, self.width, now_s)
+        return bytes(picture)
+
+
+def write_time(luma: bytearray, width: int, now_s: float) -> None:
+    """Write the time at which a picture is made into its top rows."""
+    ticks = int(now_s * 10_000) % (1 << BITS)
+    row = bytearray()
+    for bit in range(BITS - 1, -1, -1):
+        row += bytes([BRIGHT if ticks >> bit & 1 else DARK]) * BLOCK
+    for line in range(BLOCK):
+        luma[line * width : line * width + len(row)] = row
 
 
 class Camera:
@@ -139,7 +175,7 @@ class Camera:
     def __init__(self, number: int, options: argparse.Namespace) -> None:
         self.number, self._options = number, options
         self.width, self.height = (int(side) for side in options.size.split("x"))
-        self.painter = Painter(number, self.width, self.height)
+        self.painter = self._painter()
         self._source: Gst.Element | None = None
         self._late: deque[tuple[float, bytes]] = deque()
         self.shown = self
@@ -151,6 +187,12 @@ class Camera:
         self._attached = 0
         self.server: GstRtspServer.RTSPServer | None = None
         threading.Thread(target=self._run, daemon=True).start()
+
+    def _painter(self) -> Painter:
+        options, size = self._options, (self.width, self.height)
+        if not options.film:
+            return Painter(self.number, *size)
+        return Film(self.number, *size, Path(options.film[self.number]), options.film_rate)
 
     def start(self) -> None:
         """Be there, on the port of before if there was one."""
@@ -214,6 +256,8 @@ class Camera:
     def _run(self) -> None:
         beat_s = 1.0 / self._options.rate
         due_s = time.monotonic() + beat_s * self.number / 7.0
+        if self._options.film:
+            due_s -= due_s % beat_s  # one trigger for all
         while True:
             due_s += beat_s
             time.sleep(max(due_s - time.monotonic(), 0.0))
@@ -297,6 +341,8 @@ def main() -> None:
     parser.add_argument("--kbit", type=int, default=2000)
     parser.add_argument("--user", default="", help="Ask for this user and $RTSP_PASSWORD.")
     parser.add_argument("--grain-over", action="store_true", help="Noise over frozen pictures.")
+    parser.add_argument("--film", nargs="*", default=[], help="Pictures of each camera, raw I420.")
+    parser.add_argument("--film-rate", type=int, default=30)
     options = parser.parse_args()
     Gst.init(None)
     cameras = [Camera(number, options) for number in range(options.cameras)]

@@ -123,6 +123,25 @@ def test_uncertainty_marks_every_cell_with_enough_joints(tmp_path: Path) -> None
     assert any("coverage of" in miss for miss in found["targets_missed"]) == missed
 
 
+def test_blackouts_tells_what_became_of_identities(tmp_path: Path) -> None:
+    done = run_bench(
+        tmp_path,
+        "suite=blackouts",
+        "suite.workloads=[standard]",
+        "suite.gaps_s=[0,1]",
+        "suite.games=1",
+        "suite.frames=500",
+        "suite.play_s=3",
+    )
+    assert done.returncode in (0, 1), done.stderr
+    none, second = results(tmp_path)[0]["tables"][0]["rows"]
+    assert none["people"] == 26
+    assert none["kept"] == 100
+    assert second["people"] >= 13
+    assert second["kept"] >= 80
+    assert second["kept"] + second["new"] + second["exchanged"] + second["unseen"] > 99.5
+
+
 def test_cmc_stands_beside_the_published_tracks(tmp_path: Path) -> None:
     done = run_bench(tmp_path, "suite=cmc", "suite.frames=60", "suite.sequences=[CMC1]")
     assert done.returncode in (0, 1), done.stderr

@@ -17,9 +17,9 @@ import pytest
 
 import tipoff
 from edge_node.cameras.observations import read_info, read_observations
-from edge_node.description import StreamKind
+from edge_node.description import Player, StreamKind, Team
 from edge_node.journal.codec import decode
-from edge_node.journal.describing import describe, rules_note
+from edge_node.journal.describing import describe, header_notes
 from edge_node.journal.entries import Ended, Observed, Snapped
 from edge_node.journal.folder import file_bytes, places
 from edge_node.journal.journal import Journal, JournalOptions
@@ -99,9 +99,12 @@ def test_a_whole_game_is_verified_against_a_head_from_outside(
 def test_a_changed_game_is_told(journals: Path, tmp_path: Path) -> None:
     folder = session_folder(SESSION, tmp_path)
     subprocess.run(["cp", "-r", session_folder(SESSION, journals), folder], check=True)
-    path = folder / places(folder)[1].name
+    place = places(folder)[1]
+    path = folder / place.name
+    records = JournalReader(folder).records(place.first + 1)
+    payload = next(record.payload for record in records if len(record.payload) > 64)
     content = bytearray(path.read_bytes())
-    content[-2000] ^= 4
+    content[content.index(payload[:32]) + 16] ^= 4
     path.write_bytes(content)
     ran = run_tipoff("verify", SESSION, "--no-replay", "--journals", tmp_path)
     assert ran.returncode == 1
@@ -228,9 +231,11 @@ def test_the_header_of_a_replay_is_that_of_the_night() -> None:
     from edge_node.availability import AvailabilityRules
 
     rules = AvailabilityRules(min_views=4)
-    noted = replace(facts(), notes=rules_note(rules), time_base="utc", rate_hz=60.0)
+    teams = (Team("Home", (Player("00", "Bea"),)), Team("Away", ()))
+    noted = replace(facts(), notes=header_notes(rules, teams), time_base="utc", rate_hz=60.0)
     live = describe(noted, 3, StreamKind.SMOOTHED, bytes(32))
     assert live.availability_rules == rules
+    assert live.roster == teams
     assert live.lag_ns == 100_000_000
     assert not live.replay
     assert replace(live, replay=True) == describe(

@@ -25,6 +25,7 @@ from edge_node.journal.folder import SUFFIX, places
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.spare import NAME
 from edge_node.journal.verifying import verify
+from tests.support.disks import build_library, watched
 
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = int(os.environ.get("TIPOFF_KILLS", "5"))
@@ -193,18 +194,7 @@ def test_a_kill_within_a_change_of_file_loses_nothing(tmp_path: Path, fault: str
 @pytest.fixture(scope="session")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that keeps what was synced."""
-    library = tmp_path_factory.mktemp("power") / "power.so"
-    source = ROOT / "tests/support/power.c"
-    subprocess.run(
-        ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", library, source],
-        check=True,
-    )
-    return library
-
-
-def _watched(disk: Path, folder: Path, shadow: Path) -> dict[str, str]:
-    (shadow / "inodes").mkdir(parents=True, exist_ok=True)
-    return {"LD_PRELOAD": str(disk), "TIPOFF_DISK": str(folder), "TIPOFF_SHADOW": str(shadow)}
+    return build_library(tmp_path_factory.mktemp("power"))
 
 
 def _after_power_loss(shadow: Path, into: Path) -> None:
@@ -220,7 +210,7 @@ def _lose_power(tmp_path: Path, disk: Path, fault: str, sent: int | None) -> Rec
     folder, shadow = tmp_path / "journal", tmp_path / "shadow"
     folder.mkdir()
     recorder = Recorder()
-    with writing(folder, recorder, fault, **_watched(disk, folder, shadow)) as writer:
+    with writing(folder, recorder, fault, **watched(disk, folder, shadow)) as writer:
         if sent is None:
             writer.wait_for_its_end()
         else:
@@ -305,7 +295,7 @@ again.close()
 def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path, disk: Path) -> None:
     folder, shadow = tmp_path / "journal", tmp_path / "shadow"
     folder.mkdir()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **_watched(disk, folder, shadow)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **watched(disk, folder, shadow)}
     program = f"import sys\n{FULL_DISK}"
     ran = subprocess.run(
         [sys.executable, "-c", program, folder, shadow],
@@ -324,7 +314,7 @@ def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path, disk: Path)
 def test_a_disk_that_is_full_at_the_start_is_told(tmp_path: Path, disk: Path) -> None:
     folder, shadow = tmp_path / "journal", tmp_path / "shadow"
     folder.mkdir()
-    environment = {**os.environ, **_watched(disk, folder, shadow)}
+    environment = {**os.environ, **watched(disk, folder, shadow)}
     (shadow / "full").touch()
     program = "import sys, pathlib; from tests.support.journals import opened\n"
     program += "opened(pathlib.Path(sys.argv[1]))"

@@ -87,6 +87,20 @@ def test_a_checkpoint_continues_to_the_same_bits_on_any_instruction_set(
     assert restored.checkpoint() == whole.checkpoint()
 
 
+def test_questions_between_late_frames_change_no_byte_of_a_checkpoint(
+    arena: Arena, frame_sets: list[FrameSet]
+) -> None:
+    """A node asks what a frame should show before it observes it; no journal holds questions."""
+    quiet, asked = accel.Tracker(arena.accel_rig()), accel.Tracker(arena.accel_rig())
+    views = [view for frame_set in frame_sets for view in frame_set.views]
+    for i in sorted(range(len(views)), key=lambda i: i + (17 if i % 5 == 3 else 0)):
+        for tracker in (quiet, asked):
+            tracker.observe(views[i].camera, views[i].capture_time_ns, views[i].keypoints)
+        asked.predict(views[i].camera, views[i].capture_time_ns)
+    assert asked.stats["replayed"] > quiet.stats["replayed"]
+    assert asked.checkpoint() == quiet.checkpoint()
+
+
 def test_a_checkpoint_that_cannot_be_continued_is_refused_with_the_reason(
     arena: Arena, frame_sets: list[FrameSet]
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_node.availability import AvailabilityRules
-from edge_node.description import Gap, GapReason, StreamKind, Terms, TimeBase
+from edge_node.description import Gap, GapReason, Player, StreamKind, Team, Terms, TimeBase
 from edge_node.encoding import (
     build_header,
     encode_gap,
@@ -29,6 +29,7 @@ from edge_node.frames import (
 )
 from edge_node.wire import varints
 from tests.support.frames import Walk, describe, make_frame
+from tipoff.reading import read_header
 from tipoff.v1 import tracking_pb2 as pb
 
 AVAILABILITY = Availability(
@@ -190,6 +191,7 @@ def test_the_header_says_rules_terms_and_kind() -> None:
         node="court 3",
         replay=True,
         time_base=TimeBase.UTC,
+        roster=(Team("Home", (Player("0", "Ann"), Player("00", "Bea"))),),
     )
     header = build_header(description, 1, 9, Terms(10, 20, 30))
     assert (header.kind, header.lag_ns) == (pb.STREAM_KIND_SMOOTHED, 5)
@@ -199,6 +201,11 @@ def test_the_header_says_rules_terms_and_kind() -> None:
         window_ns=1, min_views=2, max_std_m=0.5, max_snapshot_age_ns=4, off_after_ns=6
     )
     assert (header.journal_public_key, header.node, header.replay) == (b"k" * 32, "court 3", True)
+    assert [team.name for team in read_header(header).roster] == ["Home"]
+    assert [(p.number, p.name) for p in read_header(header).roster[0].players] == [
+        ("0", "Ann"),
+        ("00", "Bea"),
+    ]
     plain = build_header(describe(), 1, 9, Terms(10, 20, 30))
     assert not plain.HasField("availability_rules")
     assert plain.kind == pb.STREAM_KIND_LIVE

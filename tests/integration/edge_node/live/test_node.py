@@ -12,8 +12,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import tipoff
+from edge_node.journal.where import journals_folder, session_folder
+from edge_node.live.manage import NodeClient
 from tests.support.cli import run_tipoff
-from tests.support.nodes import NodeProcess, make_game, wait_until
+from tests.support.nodes import Game, NodeProcess, make_game, wait_until
 from tipoff.follow import ClientOptions
 
 OPTIONS = ClientOptions(resume_timeout_s=60.0, backoff_max_s=0.1)
@@ -24,6 +26,10 @@ def is_serving(address: str) -> bool:
         stub = health_pb2_grpc.HealthStub(channel)
         answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def journal_of(game: Game) -> Path:
+    return session_folder("walk", journals_folder(game.state))
 
 
 def test_a_recording_is_served_live_and_smoothed_to_its_end(tmp_path: Path) -> None:
@@ -133,6 +139,39 @@ def test_a_killed_node_goes_on_in_the_next_epoch_and_nobody_misses_what_was_sent
         mine = [sequence for e, sequence in got if e == epoch]
         assert mine == list(range(1, len(mine) + 1))
     assert got[-1][0] == 3
+
+
+def test_a_session_ended_by_hand_tells_why_and_is_never_written_again(
+    tmp_path: Path,
+) -> None:
+    game = make_game(tmp_path, seconds=60, loop=True)
+    with NodeProcess(game).start() as node:
+        unsaid = run_tipoff("node", "end", str(game.file), "--reason", " ")
+        assert unsaid.returncode == 2, unsaid.stderr
+        with (
+            tipoff.Client(node.address, OPTIONS) as client,
+            NodeClient(node.ready["admin"]) as admin,
+            client.stream_tracks(from_sequence=1) as live,
+        ):
+            following = iter(live)
+            first = [next(following) for _ in range(60)]
+            newest = admin.end_session("whistle")
+            rest = list(following)
+            assert live.end is not None
+            assert live.end.reason == "stopped"
+            assert live.end.detail.startswith("whistle, after ")
+        sequences = [snapshot.sequence for snapshot in first + rest]
+        assert sequences == list(range(1, len(sequences) + 1))
+        assert len(sequences) >= newest
+        assert node.wait() == 0
+        told = run_tipoff("journal", "info", "--json", str(journal_of(game)))
+        assert "whistle" in told.stdout
+        assert run_tipoff("node", "end", str(game.file), "--reason", "again").returncode == 5
+    again = run_tipoff("node", "run", str(game.file))
+    assert again.returncode == 4
+    assert "has ended" in again.stderr
+    verified = run_tipoff("verify", str(journal_of(game)))
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_a_second_node_of_a_session_is_refused(

@@ -8,10 +8,11 @@ import pytest
 
 from edge_node.area import Everywhere, Rectangle
 from edge_node.cameras.source import SourceOptions
+from edge_node.description import Player
 from edge_node.live.config import read_session
 from edge_node.live.errors import SessionFileError
 from edge_node.live.load import DEFAULT_STEPS, LoadStep
-from edge_node.live.settings import Player, SessionSettings
+from edge_node.live.settings import SessionSettings
 
 FULL = """\
 name = "game-7"

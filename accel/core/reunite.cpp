@@ -1,0 +1,191 @@
+#include "reunite.hpp"
+
+#include <algorithm>
+
+#include "assignment.hpp"
+#include "logarithm.hpp"
+#include "motion.hpp"
+
+namespace tipoff {
+namespace {
+
+// How people move while nobody looks, by the time T in between; fitted to players' tracks of 150
+// stretches of real games, a third wider for what those were smoothed. A coordinate's velocity
+// keeps the part c(T) = 1 / (1 + (T / kTurn_s)^2) of itself. Where both velocities are known, the
+// way between is T (v1 + v2) / 2, give or take kSwerve T^2 / (1 + (T / kCourt_s)^2).
+constexpr double kTurn_s = 1.3;
+constexpr double kSpeed_mps = 1.8;
+constexpr double kSwerve_mps2 = 0.3;
+constexpr double kCourt_s = 8.0;
+// Trunks sway and jump: what their centre and its velocity say of the body's way.
+constexpr double kSway_m = 0.2;
+constexpr double kSway_mps = 0.4;
+// How well a limb's length is known at best, m, and from how many of its lengths.
+constexpr double kLimb_m = 0.015;
+constexpr double kLimbLearned = 20.0;
+constexpr double kLimbSeen = 3.0;
+constexpr double kMostLimbs = 30.0;
+// A newcomer may be anywhere on the floor, and is this much less likely beforehand (-ln).
+constexpr double kFloor_m = 8.0;
+constexpr double kNewcomer = 3.0;
+// A pairing must be this much likelier than the best other one that it takes part in (-ln).
+constexpr double kClear = 1.1;
+constexpr double kContradiction = -3.0;
+// Keeps what the assignment is given above 0.
+constexpr double kAboveZero = 1000.0;
+
+struct Whereabouts {
+  Vec3 place;
+  Vec3 velocity;
+  double velocity_variance = 0.0;
+};
+
+double square(double x) {
+  return x * x;
+}
+
+// -ln of a normal density of three coordinates with one variance, but for its constant.
+double surprise(double distance2, double variance) {
+  return 0.5 * (distance2 / variance + 3.0 * natural_log(variance));
+}
+
+Whereabouts whereabouts(const Lanes& joints, std::size_t k, const Setup& setup) {
+  Whereabouts out;
+  double ignored = 0.0;
+  out.place = trunk_centre(joints, k, setup, ignored);
+  out.velocity = trunk_velocity(joints, k, setup, out.velocity_variance);
+  return out;
+}
+
+class Weighing {
+ public:
+  Weighing(const State& state, const Setup& setup) : state_(state), setup_(setup) {}
+
+  double newcomer(const Whereabouts& now) const {
+    const double speed2 = square(kSpeed_mps) + square(kSway_mps) + now.velocity_variance;
+    return surprise(3.0 * square(kFloor_m), square(kFloor_m)) +
+           surprise(dot(now.velocity, now.velocity), speed2) + kNewcomer;
+  }
+
+  double same(std::size_t found, const Whereabouts& now, std::size_t lost) const {
+    const Track& old = state_.tracks[lost];
+    if (contradicts(state_.tracks[found], old)) return kForbidden;
+    const double t = 1e-9 * static_cast<double>(state_.time_ns - old.left_ns);
+    const double keeps = 1.0 / (1.0 + square(t / kTurn_s));
+    const double before = square(kSway_mps) + old.left_variance;
+    const double measured = square(kSway_mps) + now.velocity_variance;
+    const double turned = square(kSpeed_mps) * (1.0 - keeps * keeps) + square(keeps) * before;
+    const Vec3 expected = keeps * old.left_mps;
+    // The velocity now, of what was expected and what is measured.
+    const double trust = turned / (turned + measured);
+    const Vec3 velocity = expected + trust * (now.velocity - expected);
+    const double swerve = kSwerve_mps2 * t * t / (1.0 + square(t / kCourt_s));
+    const double variance =
+        square(swerve) + square(kSway_m) + 0.25 * t * t * (trust * measured + before);
+    const Vec3 way = now.place - old.left_m - 0.5 * t * (old.left_mps + velocity);
+    const Vec3 change = now.velocity - expected;
+    const double sum = surprise(dot(way, way), variance) +
+                       surprise(dot(change, change), turned + measured) + unlike(found, lost);
+    return sum < kForbidden ? sum : kForbidden;
+  }
+
+ private:
+  // How far apart the bodies' limbs are: half the sum of squared differences over their variance.
+  double unlike(std::size_t found, std::size_t lost) const {
+    double sum = 0.0;
+    for (std::size_t l = 0; l < setup_.limbs; ++l) {
+      const double seen = state_.limbs.at(kLengthWeight, found * setup_.limbs + l);
+      const double learned = state_.limbs.at(kLengthWeight, lost * setup_.limbs + l);
+      if (seen < kLimbSeen || learned < kLimbLearned) continue;
+      // The errors of a short time hardly average.
+      const double variance =
+          2.0 * square(kLimb_m) + state_.limbs.at(kLengthVar, lost * setup_.limbs + l);
+      const double apart = state_.limbs.at(kLength, found * setup_.limbs + l) -
+                           state_.limbs.at(kLength, lost * setup_.limbs + l);
+      sum += square(apart) / variance;
+    }
+    return 0.5 * std::min(sum, kMostLimbs);
+  }
+
+  // Whether the roster's evidence clearly names two different people.
+  static bool contradicts(const Track& a, const Track& b) {
+    if (a.evidence.empty() || a.evidence.size() != b.evidence.size()) return false;
+    double joint = 2.0 * kContradiction;
+    for (std::size_t r = 0; r < a.evidence.size(); ++r) {
+      joint = std::max(joint, a.evidence[r] + b.evidence[r]);
+    }
+    return joint < kContradiction;
+  }
+
+  const State& state_;
+  const Setup& setup_;
+};
+
+// How much dearer the best other arrangement is in which `row` is somebody else: it takes a free
+// lost one, it is a newcomer, or it changes with another.
+double margin(const ReuniteScratch& s, std::size_t row, std::size_t columns) {
+  const auto at = [&](std::size_t r, std::size_t c) { return s.cost[r * columns + c]; };
+  const auto own = static_cast<std::size_t>(s.lost_of[row]);
+  double best = s.newcomer[row] - at(row, own);
+  std::vector<char> taken(columns, 0);
+  for (std::size_t r = 0; r < s.lost_of.size(); ++r) {
+    if (s.lost_of[r] >= 0) taken[static_cast<std::size_t>(s.lost_of[r])] = 1;
+    if (r == row) continue;
+    const double now = at(row, own);
+    if (s.lost_of[r] < 0) {
+      best = std::min(best, s.newcomer[row] + at(r, own) - now - s.newcomer[r]);
+      continue;
+    }
+    const auto other = static_cast<std::size_t>(s.lost_of[r]);
+    best = std::min(best, at(row, other) + at(r, own) - now - at(r, other));
+  }
+  for (std::size_t c = 0; c < columns; ++c) {
+    if (!taken[c]) best = std::min(best, at(row, c) - at(row, own));
+  }
+  return best;
+}
+
+}  // namespace
+
+void remember_leaving(Track& track, const State& before, std::size_t k, const Setup& setup) {
+  const Whereabouts then = whereabouts(before.joints, k, setup);
+  track.left_ns = before.time_ns;
+  track.left_m = then.place;
+  track.left_mps = then.velocity;
+  track.left_variance = then.velocity_variance;
+}
+
+const std::vector<std::ptrdiff_t>& reunite(const State& state, const Setup& setup,
+                                           const std::vector<std::size_t>& found,
+                                           std::int64_t unseen_ns, ReuniteScratch& s) {
+  s.old.assign(found.size(), -1);
+  s.lost.clear();
+  for (std::size_t i = 0; i < state.tracks.size(); ++i) {
+    const Track& old = state.tracks[i];
+    if (!old.confirmed() || old.seen_ns == kNever) continue;
+    if (state.time_ns - old.seen_ns > unseen_ns) s.lost.push_back(i);
+  }
+  if (s.lost.empty() || found.empty()) return s.old;
+  const std::size_t columns = s.lost.size();
+  const Weighing weighing(state, setup);
+  s.cost.resize(found.size() * columns);
+  s.newcomer.resize(found.size());
+  s.gain.resize(s.cost.size());
+  for (std::size_t r = 0; r < found.size(); ++r) {
+    const Whereabouts now = whereabouts(state.joints, found[r], setup);
+    s.newcomer[r] = weighing.newcomer(now);
+    for (std::size_t c = 0; c < columns; ++c) {
+      const double cost = weighing.same(found[r], now, s.lost[c]);
+      s.cost[r * columns + c] = cost;
+      s.gain[r * columns + c] = kAboveZero + cost - s.newcomer[r];
+    }
+  }
+  assign(s.gain, static_cast<int>(found.size()), static_cast<int>(columns), kAboveZero, s.lost_of);
+  for (std::size_t r = 0; r < found.size(); ++r) {
+    if (s.lost_of[r] < 0 || margin(s, r, columns) < kClear) continue;
+    s.old[r] = static_cast<std::ptrdiff_t>(s.lost[static_cast<std::size_t>(s.lost_of[r])]);
+  }
+  return s.old;
+}
+
+}  // namespace tipoff
