@@ -33,8 +33,6 @@ FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 7200
 SOAK_TEST := tests/robustness/test_soak.py
 SOAK_LOG := build/soak.log
-UNIT_LOG := build/unit.log
-TIMED_TESTS := $(addprefix tests/integration/,bench/test_capture_suite.py edge_node/test_rtsp_cameras.py edge_node/live/test_real_cameras.py edge_node/live/test_faulty_cameras.py)
 FUZZERS ?= observe restore ball
 
 CPP = $(wildcard accel/core/*.cpp accel/core/*.hpp accel/bindings/*.cpp accel/bindings/*.hpp tests/unit/accel/core/*.cpp tests/unit/accel/core/*.hpp tests/fuzz/*.cpp tests/fuzz/*.hpp)
@@ -157,15 +155,9 @@ test:
 	@echo "[8/8] test: contract, unit and integration tests, the wheel among them"
 	@$(MAKE) pytest SOAKED=1
 
-# Unit tests compute and integration tests mostly wait, so they run side by side; the first yield to
-# the second, and leave threads alone, which would fight for two cores. What keeps time runs alone.
+# One after the other: what keeps times is among them, and a machine may have two cores.
 pytest: rtsp
-	@mkdir -p build; OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice $(BIN)/pytest --durations=10 tests/contract tests/unit >$(UNIT_LOG) 2>&1 & unit=$$!; \
-	trap 'kill -INT $$unit 2>/dev/null && wait $$unit || true' EXIT; \
-	failed=0; $(BIN)/pytest --durations=10 $(addprefix --ignore ,$(if $(SOAKED),$(SOAK_TEST)) $(TIMED_TESTS)) tests/integration tests/robustness || failed=1; \
-	echo "      and beside them:"; lines=14; wait $$unit || { failed=1; lines=200; }; trap - EXIT; \
-	tail -n $$lines $(UNIT_LOG); \
-	$(BIN)/pytest $(TIMED_TESTS) || failed=1; exit $$failed
+	@$(BIN)/pytest --durations=10 $(if $(SOAKED),--ignore $(SOAK_TEST)) tests
 
 # The cameras of the tests: Debian's RTSP server, under Debian's own Python.
 rtsp:

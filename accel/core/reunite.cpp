@@ -20,8 +20,10 @@ constexpr double kCourt_s = 8.0;
 // Trunks sway and jump: what their centre and its velocity say of the body's way.
 constexpr double kSway_m = 0.2;
 constexpr double kSway_mps = 0.4;
-// How well a limb's length is known at best, m, and from how many of its lengths.
+// How well a limb's length is known at best and, over the root of their number, by the first of its
+// lengths, m; from how many of them it counts.
 constexpr double kLimb_m = 0.015;
+constexpr double kLimbFirst_m = 0.04;
 constexpr double kLimbLearned = 20.0;
 constexpr double kLimbSeen = 3.0;
 constexpr double kMostLimbs = 30.0;
@@ -105,9 +107,9 @@ class Weighing {
       const double seen = state_.limbs.at(kLengthWeight, found * setup_.limbs + l);
       const double learned = state_.limbs.at(kLengthWeight, lost * setup_.limbs + l);
       if (seen < kLimbSeen || learned < kLimbLearned) continue;
-      // The errors of a short time hardly average.
-      const double variance =
-          2.0 * square(kLimb_m) + state_.limbs.at(kLengthVar, lost * setup_.limbs + l);
+      // The errors of a short time hardly average; those of the first frames are large.
+      const double variance = 2.0 * square(kLimb_m) + square(kLimbFirst_m) / seen +
+                              state_.limbs.at(kLengthVar, lost * setup_.limbs + l);
       const double apart = state_.limbs.at(kLength, found * setup_.limbs + l) -
                            state_.limbs.at(kLength, lost * setup_.limbs + l);
       sum += square(apart) / variance;

@@ -10,8 +10,8 @@ from bench.sim import Arena, FrameSet, preset
 from tests.support.tracking import assert_same, feed
 
 BEFORE = 240
-SETTLED = 12
-"""Frames after which whoever is seen again is told from the others."""
+SETTLED = 33
+"""Frames after which everybody is told, by an identity of before or a new one."""
 NEAR_M = 0.4
 
 
