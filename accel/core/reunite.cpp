@@ -131,28 +131,44 @@ class Weighing {
   const Setup& setup_;
 };
 
-// How much dearer the best other arrangement is in which `row` is somebody else: it takes a free
-// lost one, it is a newcomer, or it changes with another.
-double margin(const ReuniteScratch& s, std::size_t row, std::size_t columns) {
-  const auto at = [&](std::size_t r, std::size_t c) { return s.cost[r * columns + c]; };
-  const auto own = static_cast<std::size_t>(s.lost_of[row]);
-  double best = s.newcomer[row] - at(row, own);
+// How much dearer, for each pairing, the best arrangement is in which its person is another: the
+// shortest cycle of changes through it (Floyd and Warshall, 1962). A change from a to b gives b's
+// lost one to a; the last place stands for whatever is free: lost ones that nobody has, and being
+// new. The arrangement is the best one, so no cycle is shorter than 0.
+void find_margins(ReuniteScratch& s, std::size_t columns) {
+  const std::size_t rows = s.lost_of.size();
+  const std::size_t n = rows + 1;
+  const auto at = [&](std::size_t r, int c) {
+    return s.cost[r * columns + static_cast<std::size_t>(c)];
+  };
   std::vector<char> taken(columns, 0);
-  for (std::size_t r = 0; r < s.lost_of.size(); ++r) {
-    if (s.lost_of[r] >= 0) taken[static_cast<std::size_t>(s.lost_of[r])] = 1;
-    if (r == row) continue;
-    const double now = at(row, own);
-    if (s.lost_of[r] < 0) {
-      best = std::min(best, s.newcomer[row] + at(r, own) - now - s.newcomer[r]);
-      continue;
+  for (const int lost : s.lost_of) {
+    if (lost >= 0) taken[static_cast<std::size_t>(lost)] = 1;
+  }
+  s.change.assign(n * n, kForbidden);
+  for (std::size_t a = 0; a < rows; ++a) {
+    const double own = s.lost_of[a] < 0 ? s.newcomer[a] : at(a, s.lost_of[a]);
+    for (std::size_t b = 0; b < rows; ++b) {
+      if (b != a && s.lost_of[b] >= 0) s.change[a * n + b] = at(a, s.lost_of[b]) - own;
     }
-    const auto other = static_cast<std::size_t>(s.lost_of[r]);
-    best = std::min(best, at(row, other) + at(r, own) - now - at(r, other));
+    double free = s.lost_of[a] < 0 ? kForbidden : s.newcomer[a];
+    for (std::size_t c = 0; c < columns; ++c) {
+      if (!taken[c]) free = std::min(free, s.cost[a * columns + c]);
+    }
+    s.change[a * n + rows] = free - own;
+    s.change[rows * n + a] = 0.0;
   }
-  for (std::size_t c = 0; c < columns; ++c) {
-    if (!taken[c]) best = std::min(best, at(row, c) - at(row, own));
+  for (std::size_t k = 0; k < n; ++k) {
+    for (std::size_t i = 0; i < n; ++i) {
+      const double first = s.change[i * n + k];
+      if (first >= 0.5 * kForbidden) continue;
+      for (std::size_t j = 0; j < n; ++j) {
+        s.change[i * n + j] = std::min(s.change[i * n + j], first + s.change[k * n + j]);
+      }
+    }
   }
-  return best;
+  s.margin.resize(rows);
+  for (std::size_t r = 0; r < rows; ++r) s.margin[r] = s.change[r * n + r];
 }
 
 }  // namespace
@@ -199,8 +215,9 @@ const std::vector<std::ptrdiff_t>& reunite(const State& state, const Setup& setu
     }
   }
   assign(s.gain, static_cast<int>(found.size()), static_cast<int>(columns), kAboveZero, s.lost_of);
+  find_margins(s, columns);
   for (std::size_t r = 0; r < found.size(); ++r) {
-    if (s.lost_of[r] < 0 || margin(s, r, columns) < found[r].clear) continue;
+    if (s.lost_of[r] < 0 || s.margin[r] < found[r].clear) continue;
     s.old[r] = static_cast<std::ptrdiff_t>(s.lost[static_cast<std::size_t>(s.lost_of[r])]);
   }
   return s.old;

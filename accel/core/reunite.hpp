@@ -22,6 +22,8 @@ struct ReuniteScratch {
   std::vector<double> newcomer;
   std::vector<double> gain;  // found x lost, as the assignment takes it
   std::vector<int> lost_of;
+  std::vector<double> change;  // (found + 1) x (found + 1)
+  std::vector<double> margin;
   std::vector<std::ptrdiff_t> old;
 };
 
