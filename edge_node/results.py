@@ -70,11 +70,13 @@ class ResultFiles:
         Call it when the pipeline has ended, by itself or by an interrupt.
         """
         summary = self.summary(result)
-        for path in self._written:
-            files.finish(path)
-        if self._overlay is None:
-            # One of an earlier run would be taken for this one's.
-            (self.out / OVERLAY).unlink(missing_ok=True)
+        for path in (self.out / TRACKS, self.out / OVERLAY):
+            # There is no overlay of a run without a frame; one of an earlier run would be taken
+            # for this one's.
+            if path in self._written and files.part_of(path).exists():
+                files.finish(path)
+            else:
+                path.unlink(missing_ok=True)
         with files.whole(self.out / SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", "utf-8")
         poster = self._overlay.poster if self._overlay is not None else None

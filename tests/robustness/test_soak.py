@@ -30,6 +30,8 @@ NOISE_MB = 8.0
 """How far the allocator's arenas let RSS wander in a process that allocates nothing more (Python's
 own memory was traced). In a short soak it hides the slope, which only a long one shows; a leak of
 one frame-set's message a frame would be 40 MB in two minutes."""
+LONG_S = 3600.0
+"""From here on the slope itself is judged."""
 SETTLE_S = 5.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -113,7 +115,8 @@ def test_a_node_neither_grows_nor_leaks_while_a_camera_comes_and_goes(tmp_path: 
         f"{slope:+.2f} MB/h; descriptors {looks.descriptors[late[0]]} to {looks.descriptors[-1]}; "
         f"{followed} snapshots followed"
     )
-    assert slope <= MOST_MB_AN_HOUR or rise_mb <= NOISE_MB
+    short = SECONDS < LONG_S
+    assert slope <= MOST_MB_AN_HOUR or (short and rise_mb <= NOISE_MB)
     assert max(looks.descriptors[i] for i in late[-20:]) <= max(
         looks.descriptors[i] for i in late[:20]
     )

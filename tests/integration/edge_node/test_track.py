@@ -141,6 +141,27 @@ def test_an_interrupt_leaves_whole_files_of_what_was_tracked(
     assert sorted(path.name for path in tmp_path.iterdir()) == RESULTS
 
 
+def test_an_interrupt_before_the_first_frame_mixes_no_two_runs(
+    clip: Path, triton_server: TritonServer, tmp_path: Path
+) -> None:
+    (tmp_path / "overlay.mp4").write_bytes(b"of another run")
+    command = [tipoff_command(), *arguments(clip, tmp_path, triton_server)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".tracks.parquet.*.part")) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert b"Traceback" not in said
+    left = {path.name for path in tmp_path.iterdir()}
+    anew = "overlay.mp4" not in left or (tmp_path / "overlay.mp4").read_bytes() != b"of another run"
+    # Whatever moment it hit: all of this run and nothing of another, or only what was there before.
+    assert left <= set(RESULTS)
+    assert anew == ("summary.json" in left), left
+    assert anew or left == {"overlay.mp4"}
+
+
 @pytest.mark.parametrize(
     ("videos", "said"),
     [
