@@ -219,7 +219,8 @@ class CameraHealth:
     clock_jitter_ns: int = 0
     """Standard deviation of its capture times around an even beat; 0: not known."""
     left_out: bool = False
-    """Whether its frames are left out of the tracking now."""
+    """Whether its frames are left out of the tracking now: withheld or, of a camera that is late,
+    swapped or moved, counted for little."""
 
 
 @dataclass(frozen=True, slots=True)

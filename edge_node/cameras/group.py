@@ -309,8 +309,8 @@ class Cameras:
             name: The camera.
             state: LATE, SWAPPED or MOVED; None: nothing is held against it.
             detail: Why, in words.
-            left_out: Whether its frames are left out of the tracking; they are given all the same,
-                since only they can show that it is well again.
+            left_out: Whether its frames count for little in the tracking; they are given all the
+                same, since only they can show that it is well again.
 
         Raises:
             NotFoundError: the rig has no such camera.
