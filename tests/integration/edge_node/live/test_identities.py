@@ -75,5 +75,5 @@ def test_a_restart_in_play_leaves_people_themselves(tmp_path: Path) -> None:
     assert found.people == PEOPLE
     # Each run is another play: now and then two cannot be told from each other and are exchanged,
     # or somebody is given a new identity. Taking whoever is nearest exchanges half of them.
-    assert found.exchanged <= 2, f"after {away_s:.1f} s: {found}"
-    assert found.kept >= 7, f"after {away_s:.1f} s: {found}"
+    assert found.exchanged <= 3, f"after {away_s:.1f} s: {found}"
+    assert found.kept >= 6, f"after {away_s:.1f} s: {found}"
