@@ -129,6 +129,9 @@ class Keeper:
                 self._turn()
             except (OSError, sqlite3.Error, JournalDamagedError) as error:
                 log.warning("a journal's files could not be looked after", reason=str(error))
+            except Exception:
+                # Whatever it was: who looks after the files must not be gone for the game's rest.
+                log.exception("a journal's files could not be looked after")
         self._close_finished()
 
     def _turn(self) -> None:
