@@ -54,6 +54,8 @@ class Spare:
         self._folder, self._max_pages = folder, max_pages
         self._lock = threading.Lock()
         self._ready: SegmentWriter | None = None
+        self._beginning = False
+        """Whether the one that was ready is being begun, and has its old name."""
 
     @property
     def is_ready(self) -> bool:
@@ -62,13 +64,14 @@ class Spare:
             return self._ready is not None
 
     def prepare(self) -> None:
-        """Make one ready, where none is.
+        """Make one ready, where none is and the name is free.
 
         Raises:
             sqlite3.Error, OSError: It cannot be written.
         """
-        if self.is_ready:
-            return
+        with self._lock:
+            if self._ready is not None or self._beginning:
+                return
         # The one before may have its name since the last sync only, and this one takes its old one.
         sync_folder(self._folder)
         writer = self._make(NAME)
@@ -101,6 +104,7 @@ class Spare:
         """
         with self._lock:
             ready, self._ready = self._ready, None
+            self._beginning = ready is not None
         writer = ready or self._make(HURRIED_NAME)
         try:
             writer.begin(beginning, records, heads)
@@ -113,6 +117,9 @@ class Spare:
             with suppress(OSError):
                 remove_file(path)
             raise
+        finally:
+            with self._lock:
+                self._beginning = False
         return writer
 
     def discard(self) -> None:

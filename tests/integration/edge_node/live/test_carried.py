@@ -75,3 +75,11 @@ def test_what_has_not_been_carried_up_stays_and_what_has_goes(tmp_path: Path) ->
     found = verified(folder)
     assert found["first_record"] == before[2]
     assert not node.events("a journal's files could not be looked after")
+
+
+def test_where_nobody_carries_up_a_running_node_keeps_to_its_bounds(tmp_path: Path) -> None:
+    _, node, folder = small_node(tmp_path)
+    with node.start():
+        wait_until(lambda: firsts(folder)[0] > 1, "the oldest goes")
+        assert node.stop() == 0
+    assert verified(folder)["first_record"] > 1

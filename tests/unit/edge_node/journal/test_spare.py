@@ -83,6 +83,33 @@ def test_the_next_one_is_made_ready_after_each_change(tmp_path: Path) -> None:
     assert _spare_files(tmp_path) == []
 
 
+@pytest.mark.parametrize("step", ["begin", "move"])
+def test_none_is_made_while_the_one_before_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The keeper looks in while a commit changes to the file that was ready."""
+    journal, play = opened(tmp_path, segment_bytes=SEGMENT_BYTES), Play(checkpoint_every=10)
+    wait_for_spare(journal)
+    done = getattr(SegmentWriter, step)
+    looked = []
+
+    def looked_in(self: SegmentWriter, *arguments: object) -> None:
+        if self.path.name == NAME:
+            looked.append(self.path)
+            journal._spare.prepare()
+        done(self, *arguments)
+        if self.path.name == NAME:
+            journal._spare.prepare()
+
+    monkeypatch.setattr(SegmentWriter, step, looked_in)
+    _write_until_files(journal, play, 4)
+    tip = journal.tip
+    journal.close()
+    assert len(looked) == 3
+    assert max(_hashes(tmp_path)) == tip.record
+    assert verify(tmp_path).holds
+
+
 def test_one_that_was_never_used_is_no_damage_and_goes(tmp_path: Path) -> None:
     journal, play = opened(tmp_path / "live", segment_bytes=SEGMENT_BYTES), Play()
     for _ in range(5):
