@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from edge_node.pictures import ArrayPicture
 from tests.support.cameras import BITS, BLOCK, CamerasSpec, made_ns, rtsp_cameras
 from tests.support.cli import run_tipoff
 from tests.support.films import SIZE, calibration, make_films
-from tests.support.nodes import NodeProcess, Session
+from tests.support.nodes import NodeProcess, Session, wait_until
 from tests.support.otlp import Receiver, attributes_of, receiver
 from triton_models.client import InferenceClient
 from triton_models.server import TritonServer
@@ -45,8 +46,9 @@ KEY_NS = 1_000_000_000
 """Between two key frames."""
 TRACE_EVERY = 3
 USER, PASSWORD = "ann", "courtside-secret"
-BEFORE_PLAY_NS = 3_000_000_000
-"""Play before the cut, so that every camera's own clock is in use."""
+BEFORE_PLAY_NS = 2 * KEY_NS
+"""Before the cut from where every camera's own clock is in use: a camera's clip begins at the key
+frame before."""
 PLAY_NS = 3_000_000_000
 CUT_BEFORE_NS = 300_000_000
 """The play ends so long before the newest snapshot: smoothed ones and the ring come later."""
@@ -125,17 +127,29 @@ trace_every = {TRACE_EVERY}
     return Session(folder / "court.toml")
 
 
-def follow(address: str) -> Iterator[tipoff.Snapshot]:
-    """Give snapshots until both people were followed through a whole play, however busy it is."""
+def by_their_own_clocks(session: Session) -> bool:
+    """Say whether each camera has told its time; they do within five seconds."""
+    cameras = told("node", "status", session.file)["cameras"]
+    clocks = [camera["health"].get("clock") for camera in cameras]
+    return clocks == ["CAPTURE_CLOCK_SENDER"] * len(NAMES)
+
+
+def follow(address: str, clocks_ns: int) -> Iterator[tipoff.Snapshot]:
+    """Give snapshots until both people were followed through a whole play, however busy it is.
+
+    Args:
+        address: Of the node.
+        clocks_ns: When each camera's own clock was in use.
+    """
     kept: list[tipoff.Snapshot] = []
     with tipoff.Client(address) as client, client.stream_tracks(from_sequence=1) as stream:
         for one in stream:
             yield one
             kept.append(one)
-            length_ns = one.time_ns - kept[0].time_ns
+            length_ns = one.time_ns - clocks_ns
             play = [k for k in kept if one.time_ns - k.time_ns <= PLAY_NS + CUT_BEFORE_NS]
             both = sum(followed(k) >= 2 for k in play) / max(len(play), LEAST + 2)
-            if length_ns >= BEFORE_PLAY_NS + PLAY_NS and both >= BOTH_SHARE:
+            if length_ns >= BEFORE_PLAY_NS + PLAY_NS + CUT_BEFORE_NS and both >= BOTH_SHARE:
                 return
             if length_ns >= MOST_NS:
                 skip_where_too_busy()
@@ -174,7 +188,8 @@ def night(tmp_path_factory: pytest.TempPathFactory, triton_server: TritonServer)
         night = Night(session, play=folder / "play", traces=traces)
         environment = {"CAM_USER": USER, "CAM_PASSWORD": PASSWORD}
         with NodeProcess(session, environment).start() as node:
-            night.snapshots.extend(follow(node.address))
+            wait_until(lambda: by_their_own_clocks(session), "each camera's own clock in use")
+            night.snapshots.extend(follow(node.address, time.time_ns()))
             to_ns = night.snapshots[-1].time_ns - CUT_BEFORE_NS
             night.status = told("node", "status", session.file)
             # Live ones are there however busy this machine is; smoothed ones want four a second.
