@@ -24,6 +24,7 @@ from edge_node.cameras.errors import CameraLostError, SourceError
 from edge_node.cameras.source import SourceClock, Taken
 from edge_node.frames import CaptureClock
 from edge_node.pictures import DecodedPicture
+from edge_node.utc import utc_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,10 +236,10 @@ class RtspSource:
             self._stamps.pop(next(iter(self._stamps)))
 
     def _stamped(self, packet: av.Packet[Any], container: av.container.InputContainer) -> _Arrived:
-        utc_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+        here_ns, monotonic_ns = utc_ns(), time.monotonic_ns()
         base = packet.time_base or Fraction(1, av.time_base)
         media_ns = (packet.pts or 0) * base.numerator * _S // base.denominator
-        stamp = self._clock.stamp(media_ns, utc_ns, _sender_ns(packet, container, media_ns))
+        stamp = self._clock.stamp(media_ns, here_ns, _sender_ns(packet, container, media_ns))
         self.clock.clock, self.clock.detail = stamp.clock, self._clock.detail
         return _Arrived(packet, monotonic_ns, stamp.capture_time_ns)
 

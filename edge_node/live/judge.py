@@ -8,7 +8,7 @@ from accel import Verdict
 from edge_node.frames import CameraState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from accel import Health
 
@@ -35,13 +35,26 @@ class RigJudge:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._said: dict[str, Verdict] = dict.fromkeys(names, Verdict.LEARNING)
+        self._said: dict[str, object] = dict.fromkeys(names, (None, Verdict.LEARNING))
 
-    def changes(self, health: Health) -> Iterator[tuple[str, CameraState | None, str]]:
-        """Give name, state and words of each camera whose verdict has changed."""
+    def changes(
+        self, health: Health, apart: Mapping[str, str]
+    ) -> Iterator[tuple[str, CameraState | None, str]]:
+        """Give name, state and words of each camera of which something else holds now.
+
+        Args:
+            health: The tracker's verdicts.
+            apart: Cameras whose frames are held back, and why, as `edge_node.live.apart` says.
+        """
         for camera in health.cameras:
-            if self._said[camera.camera] is camera.verdict:
+            name, verdict = camera.camera, camera.verdict
+            why = apart.get(name)
+            said = (why, None if why is not None else verdict)
+            if self._said[name] == said:
                 continue
-            self._said[camera.camera] = camera.verdict
-            state = STATES[camera.verdict]
-            yield camera.camera, state, camera.words if state is not None else ""
+            self._said[name] = said
+            if why is not None:
+                yield name, CameraState.LATE, why
+                continue
+            state = STATES[verdict]
+            yield name, state, camera.words if state is not None else ""

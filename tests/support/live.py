@@ -41,13 +41,22 @@ class PlayedCameras:
     judged: list[tuple[str, CameraState | None, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, camera: int, index: int, *, picture: bool = False, shift_ns: int = 0) -> None:
-        """Let a camera give its frame of that number; it arrives at its capture time."""
+    def put(
+        self,
+        camera: int,
+        index: int,
+        *,
+        picture: bool = False,
+        shift_ns: int = 0,
+        late_ns: int = 0,
+    ) -> None:
+        """Let a camera give its frame of that number; it arrives at its capture time, or later."""
         name, time_ns = self.walkers.rig.names[camera], index * PERIOD_NS + shift_ns
-        frame = CameraFrame(camera, name, time_ns, index, IMAGE, time_ns + 1)
+        arrived_ns = time_ns + late_ns + 1
+        frame = CameraFrame(camera, name, time_ns, index, IMAGE, arrived_ns)
         if not picture:
             seen = self.walkers.seen(frame)
-            observed = ObservedFrame(camera, name, time_ns, index, seen, time_ns + 1)
+            observed = ObservedFrame(camera, name, time_ns, index, seen, arrived_ns)
         with self.lock:
             self.frames.append(frame if picture else observed)
 
