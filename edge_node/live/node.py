@@ -147,7 +147,7 @@ class LiveNode:
     def _wake(self) -> None:
         self.loop.wake()
 
-    def _judge(self, frame: TrackedFrame, disk: tuple[Degradation, ...]) -> NodeState:
+    def _judge(self, frame: TrackedFrame | None, disk: tuple[Degradation, ...]) -> NodeState:
         return self.vitals.judge(frame, disk)
 
     def _degradations(self) -> tuple[Degradation, ...]:

@@ -90,10 +90,16 @@ class Vitals:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def judge(self, frame: TrackedFrame, disk: tuple[Degradation, ...]) -> NodeState:
-        """Say how things stand for a live snapshot that is about to be sent."""
+    def judge(self, frame: TrackedFrame | None, disk: tuple[Degradation, ...]) -> NodeState:
+        """Say how things stand for a snapshot that is about to be sent.
+
+        Args:
+            frame: The live one; None: it is a smoothed one, by which nothing is judged.
+            disk: What the disk does badly.
+        """
         now_ns = time.time_ns()
-        self._parts.officials.note(frame, now_ns)
+        if frame is not None:
+            self._parts.officials.note(frame, now_ns)
         return NodeState(self._parts.officials.judge(now_ns), self._degradations(disk))
 
     def _degradations(self, disk: tuple[Degradation, ...]) -> tuple[Degradation, ...]:
