@@ -6,7 +6,8 @@ stand in the stream's header; the values that decided stand in every message.
 
 - Views: every person on court is seen by enough cameras in every snapshot of the window. A person's
   views are the lower median over the joints that are given, inferred ones counting 0: a hand behind
-  a body does not make a person unseen, and one seen by two cameras in most joints is.
+  a body does not make a person unseen, and one seen by two cameras in most joints is. As many
+  cameras are live and used, too: with fewer, that nobody is tracked says nothing.
 - Standard deviations: the 95th percentile, by nearest rank over all people in all snapshots of the
   window, of each person's largest joint standard deviation. A joint's is that along its worst
   direction, the root of the covariance's largest eigenvalue; one without a covariance is infinite.
@@ -144,6 +145,12 @@ def unexplained(cameras: Iterable[CameraHealth], time_ns: int) -> tuple[str, ...
     return tuple(camera.name for camera in cameras if _is_unexplained(camera, time_ns))
 
 
+def _usable(cameras: Iterable[CameraHealth]) -> int | None:
+    """Count the cameras that are live and used; None where nothing is known of any."""
+    used = [camera.state is CameraState.LIVE and not camera.left_out for camera in cameras]
+    return sum(used) if used else None
+
+
 def _is_unexplained(camera: CameraHealth, time_ns: int) -> bool:
     if camera.state in _GONE:
         return False
@@ -188,6 +195,7 @@ class Officials:
         self._lock = threading.Lock()
         self._noted: deque[_Noted] = deque(maxlen=MAX_WINDOW_SNAPSHOTS)
         self._unexplained: tuple[str, ...] = ()
+        self._usable: int | None = None
         self._off_reason = ""
 
     def note(self, frame: TrackedFrame, now_ns: int) -> None:
@@ -200,7 +208,7 @@ class Officials:
         tracks = frame.snapshot
         views = person_views(tracks)
         stds_m = person_stds_m(tracks)
-        named = unexplained(frame.cameras, frame.time_ns)
+        named, usable = unexplained(frame.cameras, frame.time_ns), _usable(frame.cameras)
         born_ns = frame.time_ns if self._utc else now_ns
         with self._lock:
             oldest_ns = now_ns - born_ns
@@ -208,7 +216,7 @@ class Officials:
                 oldest_ns = max(oldest_ns, now_ns - self._noted[-1].born_ns)
             least = int(views.min()) if len(views) else None
             self._noted.append(_Noted(now_ns, born_ns, oldest_ns, least, stds_m))
-            self._unexplained = named
+            self._unexplained, self._usable = named, usable
             self._forget(now_ns)
 
     def note_cameras(self, cameras: Iterable[CameraHealth], time_ns: int) -> None:
@@ -218,9 +226,10 @@ class Officials:
             cameras: Health of all cameras.
             time_ns: Now, in the time base of their capture times.
         """
-        named = unexplained(cameras, time_ns)
+        cameras = tuple(cameras)
+        named, usable = unexplained(cameras, time_ns), _usable(cameras)
         with self._lock:
-            self._unexplained = named
+            self._unexplained, self._usable = named, usable
 
     def _forget(self, now_ns: int) -> None:
         # One more than the window holds: it says that the window is whole.
@@ -252,7 +261,7 @@ class Officials:
             whole = bool(self._noted) and self._noted[0].made_ns <= start_ns
             window = [one for one in self._noted if one.made_ns > start_ns]
             newest = self._noted[-1] if self._noted else None
-            named, by_hand = self._unexplained, self._off_reason
+            named, usable, by_hand = self._unexplained, self._usable, self._off_reason
         values = Availability(
             AvailabilityState.AVAILABLE,
             least_views=min(
@@ -267,7 +276,9 @@ class Officials:
         worst_ns = max((one.oldest_ns for one in window), default=0)
         future = any(one.made_ns - one.born_ns < -self.rules.max_snapshot_age_ns for one in window)
         found = _judge_ages(values, self.rules, worst_ns, whole=whole, future=future)
-        return found if found.state is AvailabilityState.OFF else _judge_rest(found, self.rules)
+        if found.state is AvailabilityState.OFF:
+            return found
+        return _judge_rest(found, self.rules, usable)
 
 
 def _percentile(stds_m: list[NDArray[np.float64]]) -> float | None:
@@ -300,8 +311,11 @@ def _judge_ages(
     return values
 
 
-def _judge_rest(values: Availability, rules: AvailabilityRules) -> Availability:
-    if values.least_views is not None and values.least_views < rules.min_views:
+def _judge_rest(values: Availability, rules: AvailabilityRules, usable: int | None) -> Availability:
+    if usable is not None and usable < rules.min_views:
+        detail = f"{usable} cameras are live and used, and {rules.min_views} must see everybody"
+        values = _fail(values, AvailabilityRule.VIEWS, detail)
+    elif values.least_views is not None and values.least_views < rules.min_views:
         detail = f"somebody was seen by {values.least_views} cameras"
         values = _fail(values, AvailabilityRule.VIEWS, detail)
     if values.std_p95_m is not None and not values.std_p95_m <= rules.max_std_m:

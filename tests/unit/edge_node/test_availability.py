@@ -220,13 +220,38 @@ def test_a_camera_that_fails_needs_an_explanation(camera: CameraHealth, expected
 def test_an_unexplained_camera_degrades_at_once_and_only_while_it_is() -> None:
     officials = Officials()
     now_ns = _feed(officials, _frames(60))
-    officials.note_cameras([_camera(CameraState.FAILED)], START_NS)
+    others = [_camera()] * 3
+    officials.note_cameras([_camera(CameraState.FAILED), *others], START_NS)
     said = officials.judge(now_ns)
     assert (said.state, said.failed) == (DEGRADED, (AvailabilityRule.CAMERAS,))
     assert said.unexplained_cameras == ("left",)
     assert "left" in said.detail
-    officials.note_cameras([_camera(CameraState.DISCONNECTED)], START_NS)
+    officials.note_cameras([_camera(CameraState.DISCONNECTED), *others], START_NS)
     assert officials.judge(now_ns).state is AVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("lost", "state"),
+    [
+        ([], AVAILABLE),
+        ([_camera(CameraState.DISCONNECTED, detail="the switch is dead")], DEGRADED),
+        ([_camera(CameraState.BLIND, left_out=True)], DEGRADED),
+        ([_camera(left_out=True, detail="by hand")], DEGRADED),
+    ],
+)
+def test_nobody_is_vouched_for_who_cannot_be_seen(
+    lost: list[CameraHealth], state: AvailabilityState
+) -> None:
+    """Every loss is explained and nobody is tracked any more: no other rule says anything."""
+    cameras = (*[_camera()] * (3 - len(lost)), *lost * 6)
+    officials = Officials()
+    now_ns = _feed(officials, _frames(60, views=(), cameras=cameras))
+    officials.note_cameras(cameras, START_NS)
+    said = officials.judge(now_ns)
+    assert said.state is state
+    if lost:
+        assert said.failed == (AvailabilityRule.VIEWS,)
+        assert said.detail == "2 cameras are live and used, and 3 must see everybody"
 
 
 def test_all_that_fail_are_named() -> None:
