@@ -18,7 +18,8 @@ stand in the stream's header; the values that decided stand in every message.
   frozen or gone and is left out does no harm: what is left is judged by the other rules. One whose
   silence nobody understands, or that is named as wrong and used all the same, may do any.
 
-No clock in here: the caller says what time it is.
+No clock in here: the caller says what time it is, on two of them. A snapshot's age when it comes is
+told by the wall's clock, as its time is; how long ago that was by one that nobody sets.
 """
 
 from __future__ import annotations
@@ -168,10 +169,10 @@ def _is_unexplained(camera: CameraHealth, time_ns: int) -> bool:
 class _Noted:
     """What is kept of a snapshot."""
 
-    made_ns: int
-    """When it was made, on the caller's clock."""
-    born_ns: int
-    """What its age counts from, on the same clock."""
+    came_ns: int
+    """When it came, on the steady clock."""
+    age_ns: int
+    """Its age then; below 0: it is from the future."""
     oldest_ns: int
     """Highest age that the newest snapshot reached before this one came, and of this one then."""
     least_views: int | None
@@ -198,26 +199,29 @@ class Officials:
         self._usable: int | None = None
         self._off_reason = ""
 
-    def note(self, frame: TrackedFrame, now_ns: int) -> None:
+    def note(self, frame: TrackedFrame, now_ns: int, steady_ns: int | None = None) -> None:
         """Take in a snapshot of the live stream.
 
         Args:
             frame: With the health of all cameras.
             now_ns: Now, in ns UTC.
+            steady_ns: Now, on a clock that nobody sets; None: on the same.
         """
         tracks = frame.snapshot
         views = person_views(tracks)
         stds_m = person_stds_m(tracks)
         named, usable = unexplained(frame.cameras, frame.time_ns), _usable(frame.cameras)
-        born_ns = frame.time_ns if self._utc else now_ns
+        came_ns = now_ns if steady_ns is None else steady_ns
+        age_ns = now_ns - frame.time_ns if self._utc else 0
         with self._lock:
-            oldest_ns = now_ns - born_ns
+            oldest_ns = age_ns
             if self._noted:
-                oldest_ns = max(oldest_ns, now_ns - self._noted[-1].born_ns)
+                before = self._noted[-1]
+                oldest_ns = max(oldest_ns, before.age_ns + came_ns - before.came_ns)
             least = int(views.min()) if len(views) else None
-            self._noted.append(_Noted(now_ns, born_ns, oldest_ns, least, stds_m))
+            self._noted.append(_Noted(came_ns, age_ns, oldest_ns, least, stds_m))
             self._unexplained, self._usable = named, usable
-            self._forget(now_ns)
+            self._forget(came_ns)
 
     def note_cameras(self, cameras: Iterable[CameraHealth], time_ns: int) -> None:
         """Take in how the cameras do while no snapshot comes.
@@ -231,10 +235,10 @@ class Officials:
         with self._lock:
             self._unexplained, self._usable = named, usable
 
-    def _forget(self, now_ns: int) -> None:
+    def _forget(self, steady_ns: int) -> None:
         # One more than the window holds: it says that the window is whole.
-        start_ns = now_ns - self.rules.window_ns
-        while len(self._noted) > 1 and self._noted[1].made_ns <= start_ns:
+        start_ns = steady_ns - self.rules.window_ns
+        while len(self._noted) > 1 and self._noted[1].came_ns <= start_ns:
             self._noted.popleft()
 
     def turn_off(self, reason: str) -> None:
@@ -253,14 +257,15 @@ class Officials:
         with self._lock:
             self._off_reason = ""
 
-    def judge(self, now_ns: int) -> Availability:
-        """Say how it stands now, in ns UTC."""
+    def judge(self, steady_ns: int) -> Availability:
+        """Say how it stands now, in ns on the steady clock of :meth:`note`."""
         with self._lock:
-            self._forget(now_ns)
-            start_ns = now_ns - self.rules.window_ns
-            whole = bool(self._noted) and self._noted[0].made_ns <= start_ns
-            window = [one for one in self._noted if one.made_ns > start_ns]
+            self._forget(steady_ns)
+            start_ns = steady_ns - self.rules.window_ns
+            whole = bool(self._noted) and self._noted[0].came_ns <= start_ns
             newest = self._noted[-1] if self._noted else None
+            # The newest counts in any case: it is what stands while none comes.
+            window = [one for one in self._noted if one.came_ns > start_ns or one is newest]
             named, usable, by_hand = self._unexplained, self._usable, self._off_reason
         values = Availability(
             AvailabilityState.AVAILABLE,
@@ -268,13 +273,13 @@ class Officials:
                 (one.least_views for one in window if one.least_views is not None), default=None
             ),
             std_p95_m=_percentile([one.stds_m for one in window]),
-            snapshot_age_ns=None if newest is None else now_ns - newest.born_ns,
+            snapshot_age_ns=None if newest is None else newest.age_ns + steady_ns - newest.came_ns,
             unexplained_cameras=named,
         )
         if by_hand:
             return replace(values, state=AvailabilityState.OFF, detail=f"by hand: {by_hand}")
         worst_ns = max((one.oldest_ns for one in window), default=0)
-        future = any(one.made_ns - one.born_ns < -self.rules.max_snapshot_age_ns for one in window)
+        future = any(one.age_ns < -self.rules.max_snapshot_age_ns for one in window)
         found = _judge_ages(values, self.rules, worst_ns, whole=whole, future=future)
         if found.state is AvailabilityState.OFF:
             return found

@@ -97,10 +97,10 @@ class Vitals:
             frame: The live one; None: it is a smoothed one, by which nothing is judged.
             disk: What the disk does badly.
         """
-        now_ns = time.time_ns()
+        officials, steady_ns = self._parts.officials, time.monotonic_ns()
         if frame is not None:
-            self._parts.officials.note(frame, now_ns)
-        return NodeState(self._parts.officials.judge(now_ns), self._degradations(disk))
+            officials.note(frame, time.time_ns(), steady_ns)
+        return NodeState(officials.judge(steady_ns), self._degradations(disk))
 
     def _degradations(self, disk: tuple[Degradation, ...]) -> tuple[Degradation, ...]:
         there = self._parts.degradations()
@@ -119,7 +119,8 @@ class Vitals:
         parts, now_ns = self._parts, time.time_ns()
         cameras = parts.cameras()
         parts.officials.note_cameras(cameras, now_ns)
-        self.state = NodeState(parts.officials.judge(now_ns), parts.degradations())
+        availability = parts.officials.judge(time.monotonic_ns())
+        self.state = NodeState(availability, parts.degradations())
         head = parts.journal.head()
         for hub in parts.hubs.values():
             hub.beat(self.state, head)

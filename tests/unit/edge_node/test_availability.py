@@ -194,6 +194,27 @@ def test_where_times_are_no_utc_ages_count_from_the_making() -> None:
     assert (said.state, said.snapshot_age_ns) == (AVAILABLE, 30 * MS)
 
 
+def test_a_clock_that_is_set_back_keeps_nobody_available() -> None:
+    """How long no snapshot has come is told by a clock that nobody sets."""
+    officials, steady_ns = Officials(), 7_000 * MS
+    for frame in _frames(60):
+        officials.note(frame, frame.time_ns + 50 * MS, steady_ns)
+        steady_ns += PERIOD_NS
+    # The wall's clock is set back by a minute here, and nothing comes any more.
+    steady_ns -= PERIOD_NS
+    states = [officials.judge(steady_ns + ms * MS).state for ms in (200, 201, 950, 951)]
+    assert states == [AVAILABLE, DEGRADED, DEGRADED, OFF]
+
+
+def test_the_newest_snapshot_counts_also_where_the_window_is_over() -> None:
+    """With a window shorter than the age that is borne nothing lies in it in between."""
+    officials = Officials(AvailabilityRules(window_ns=100 * MS))
+    now_ns = _feed(officials, _frames(60, views=(4, 2), std_m=0.5))
+    said = officials.judge(now_ns + 150 * MS)
+    assert said.failed == (AvailabilityRule.VIEWS, AvailabilityRule.STD)
+    assert (said.least_views, said.std_p95_m) == (2, 0.5)
+
+
 @pytest.mark.parametrize(
     ("camera", "expected"),
     [
