@@ -118,7 +118,7 @@ class Vitals:
         """Look once."""
         parts, now_ns = self._parts, time.time_ns()
         cameras = parts.cameras()
-        parts.officials.note_cameras(cameras, now_ns)
+        parts.officials.note_cameras(cameras, self._camera_time_ns(cameras, now_ns))
         availability = parts.officials.judge(time.monotonic_ns())
         self.state = NodeState(availability, parts.degradations())
         head = parts.journal.head()
@@ -127,6 +127,13 @@ class Vitals:
         self._tell_changes()
         self._check(cameras, now_ns)
         self._see_end(cameras)
+
+    def _camera_time_ns(self, cameras: Sequence[CameraHealth], now_ns: int) -> int:
+        """Give now in the time base of capture times: of recordings the newest one is as good."""
+        if self._parts.time_base is TimeBase.UTC:
+            return now_ns
+        last = [camera.last_capture_time_ns for camera in cameras]
+        return max((time_ns for time_ns in last if time_ns is not None), default=0)
 
     def _tell_changes(self) -> None:
         availability = self.state.availability
