@@ -18,6 +18,7 @@ from edge_node.description import StreamKind, TimeBase
 from edge_node.journal.entries import Restarted, StateChanged
 from edge_node.journal.errors import ReplayDifferedError
 from edge_node.journal.resuming import resume_tracker
+from edge_node.live.by_hand import OFFICIALS
 from edge_node.ring import Held
 from edge_node.utc import utc_ns
 
@@ -56,6 +57,8 @@ class Resumed:
     """By stream, what was sent lately in earlier epochs."""
     began_ns: int | None = None
     """When the game that recordings play began, ns UTC; None: it begins now."""
+    off_reason: str = ""
+    """Who turned officials off by hand, and why; empty: nobody has."""
 
 
 def schedule_state(began_ns: int) -> StateChanged:
@@ -71,6 +74,10 @@ def _began_ns(found: Recovery) -> int | None:
     if utc_ns() - int(said["played_ns"]) > PLAYS_ON_WITHIN_NS:
         return None
     return int(said["began_ns"])
+
+
+def _off_reason(found: Recovery) -> str:
+    return str(found.states.get(OFFICIALS, {}).get("reason", ""))
 
 
 def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> Resumed:
@@ -101,7 +108,8 @@ def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> R
         tracker, members = _again(found, rig, area)
     except ReplayDifferedError as error:
         return _anew(journal, rig, options, past, error.message)
-    return Resumed(tracker, members, found.last_time_ns, past, _began_ns(found))
+    began_ns, off_reason = _began_ns(found), _off_reason(found)
+    return Resumed(tracker, members, found.last_time_ns, past, began_ns, off_reason)
 
 
 def _ahead_s(found: Recovery) -> float:
@@ -125,7 +133,8 @@ def _anew(
     found = journal.recovered
     if found is None:
         return Resumed(Tracker(rig, options), past=past)
-    return Resumed(Tracker(rig, options), None, found.last_time_ns, past, _began_ns(found))
+    began_ns, off_reason = _began_ns(found), _off_reason(found)
+    return Resumed(Tracker(rig, options), None, found.last_time_ns, past, began_ns, off_reason)
 
 
 def _again(found: Recovery, rig: Rig, area: Area) -> tuple[Tracker, Mapping[str, Any]]:

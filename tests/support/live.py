@@ -211,13 +211,15 @@ class PlayedNode:
             self.watch,
         )
         self.now_ns = 0
+        self.judged_ns: list[int | None] = []
+        """Time of the frame that each message's state was judged by; None: by none."""
         options = options or LoopOptions(PlanOptions(), Everywhere())
         self.loop = LiveLoop(parts, options, lambda: self.now_ns)
         self.committer.start()
 
-    def state(self, frame: TrackedFrame, disk: tuple[Degradation, ...]) -> NodeState:
-        """Say what is done badly."""
-        del frame
+    def state(self, frame: TrackedFrame | None, disk: tuple[Degradation, ...]) -> NodeState:
+        """Say what is done badly, and remember what it is judged by."""
+        self.judged_ns.append(None if frame is None else frame.time_ns)
         return NodeState(None, (*self.loop.degradations, *disk))
 
     def play(self, beats: range, cameras: Sequence[int] | None = None) -> None:
