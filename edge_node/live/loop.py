@@ -352,9 +352,7 @@ class LiveLoop:
         if entries or outgoing:
             marks = self._marks(work, answered_ns) if work else None
             batch = Batch(entries, tuple(outgoing), marks)
-            # What follows one that was given up is given up, too: a journal has no holes.
-            if not self._parts.committer.put(batch, self._gives_up):
-                self._leave_s = -math.inf
+            self._parts.committer.put(batch, self._gives_up)
         return everybody
 
     def _gives_up(self) -> bool:
