@@ -8,6 +8,7 @@ and for inference only; whatever comes meanwhile overtakes what lies in the came
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections import deque
@@ -49,6 +50,8 @@ IDLE_S = 0.25
 """How often the loop looks whether it shall stop while nothing comes."""
 LEAVE_WITHIN_S = 1.0
 """How long a committer that takes nothing is waited for once the loop was told to stop."""
+FIGURES = re.compile(r"\b[0-9]+(\.[0-9]+)? (s|others)\b")
+"""What goes on changing in the words about a camera that stays as it is."""
 JUDGE_EVERY_NS = 100_000_000
 """How often the rig's health is asked for, in capture time."""
 
@@ -352,7 +355,10 @@ class LiveLoop:
         if entries or outgoing:
             marks = self._marks(work, answered_ns) if work else None
             batch = Batch(entries, tuple(outgoing), marks)
+            overtaken = cameras.overtaken
             self._parts.committer.put(batch, self._gives_up)
+            # What is overtaken behind a disk is not for the load policy: less inference helps none.
+            self._overtaken += cameras.overtaken - overtaken
         return everybody
 
     def _gives_up(self) -> bool:
@@ -407,16 +413,16 @@ class LiveLoop:
         if time_ns - self._judged_ns < JUDGE_EVERY_NS:
             return
         self._judged_ns = time_ns
-        for name, state, detail in self._judge.changes(self.tracker.health()):
+        for name, state, detail in self._judge.verdicts(self.tracker.health()):
             self._parts.cameras.judge(name, state, detail)
 
     def _changes(self, health: tuple[CameraHealth, ...]) -> list[Entry]:
         """Give what the journal is to hold beside calls: cameras' states, checkpoints."""
         entries: list[Entry] = []
-        said = tuple((camera.name, str(camera.state), camera.detail) for camera in health)
+        said = tuple((c.name, str(c.state), FIGURES.sub("", c.detail)) for c in health)
         if said != self._cameras_said:
             self._cameras_said = said
-            cameras = {name: {"state": state, "detail": detail} for name, state, detail in said}
+            cameras = {c.name: {"state": str(c.state), "detail": c.detail} for c in health}
             entries.append(StateChanged("cameras", cameras))
         if self._checkpoint_due():
             self._checkpoint_ns = self._newest_ns

@@ -39,6 +39,7 @@ class PlayedCameras:
     frames: list[Frame] = field(default_factory=list)
     overtaken: int = 0
     began_ns: int = 0
+    detail: str = ""
     judged: list[tuple[str, CameraState | None, str]] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -60,9 +61,9 @@ class PlayedCameras:
         return frames
 
     def health(self) -> tuple[CameraHealth, ...]:
-        """All is well."""
-        names = self.walkers.rig.names
-        return tuple(CameraHealth(name, CameraState.LIVE, 0, 0, None) for name in names)
+        """All is well, whatever the detail says."""
+        names, live = self.walkers.rig.names, CameraState.LIVE
+        return tuple(CameraHealth(name, live, 0, 0, None, self.detail) for name in names)
 
     def judge(self, name: str, state: CameraState | None, detail: str = "") -> None:
         """Remember what was said."""

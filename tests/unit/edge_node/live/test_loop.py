@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import numpy as np
@@ -14,6 +14,7 @@ from edge_node.frames import CameraFrame, CameraState, DegradationKind
 from edge_node.inference import Detect, Found, Task
 from edge_node.journal.digest import snapshot_digest
 from edge_node.journal.entries import Checkpointed, Dropped, Observed, Snapped, StateChanged
+from edge_node.live.committer import Batch
 from edge_node.live.load import LoadOptions, LoadStep
 from edge_node.live.loop import LoopOptions
 from edge_node.pictures import ArrayPicture
@@ -320,3 +321,39 @@ def test_whoever_is_left_out_is_counted_by_his_camera_and_stands_in_the_journal(
     assert {reason: node.watch.left[reason] for reason in told} == told
     late = {e.camera for e in node.log.entries if isinstance(e, Dropped) and e.reason == "too_late"}
     assert late == {2}
+
+
+def test_what_is_overtaken_behind_a_slow_disk_changes_nothing_in_what_is_asked() -> None:
+    load = LoadOptions(window_s=0.1)
+    node = PlayedNode(options=LoopOptions(PlanOptions(), Everywhere(), load=load))
+    put = node.committer.put
+
+    def put_late(batch: Batch, stopped: Callable[[], bool]) -> bool:
+        node.cameras.overtaken += 20
+        return put(batch, stopped)
+
+    node.committer.put = put_late  # type: ignore[method-assign]
+    node.play(range(60))
+    assert node.loop.level == 0
+    for beat in range(60, 80):
+        # Those that were overtaken while nothing waited for the disk still count.
+        node.cameras.overtaken += 20
+        node.play(range(beat, beat + 1))
+    assert node.loop.level > 0
+    node.close()
+
+
+def test_a_state_whose_words_count_seconds_is_written_down_once() -> None:
+    node = PlayedNode()
+    for beat in range(60):
+        node.cameras.detail = f"the same picture for {beat / 60:.1f} s, while 2 others see movement"
+        node.play(range(beat, beat + 1))
+    node.cameras.detail = "it shows what cam02 shows"
+    node.play(range(60, 70))
+    node.cameras.detail = "it shows what cam03 shows"
+    node.play(range(70, 80))
+    node.close()
+    told = [e.value for e in node.log.entries if isinstance(e, StateChanged)]
+    details = [value["cam00"]["detail"] for value in told if "cam00" in value]
+    assert len(details) == 3
+    assert details[0] == "the same picture for 0.0 s, while 2 others see movement"
