@@ -209,7 +209,7 @@ class Committer:
         self._queue: queue.Queue[Batch | None] = queue.Queue(self._options.queue_batches)
         self._disk = DiskState(self._options.slow_commit_s)
         self._giving_up = threading.Event()
-        self._done = False
+        self._done = self._gave_up = False
         self.error: Exception | None = None
         self._log_lines = structlog.get_logger(__name__)
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -232,20 +232,24 @@ class Committer:
 
         Args:
             batch: What happened.
-            stopped: Asked now and then whether to wait no longer.
+            stopped: Asked whether to wait no longer, whenever there is no room.
 
         Returns:
-            Whether it was taken.
+            Whether it was taken. What follows one that was not is not taken, either: a journal has
+            no holes.
 
         Raises:
             Exception: What ended the committer's thread.
         """
-        while not stopped():
+        wait_s = 0.0
+        while not self._gave_up:
             if self.error is not None:
                 raise self.error
             try:
-                self._queue.put(batch, timeout=POLL_S)
+                self._queue.put(batch, wait_s > 0.0, wait_s)
             except queue.Full:
+                self._gave_up = stopped()
+                wait_s = POLL_S
                 continue
             return True
         return False
@@ -258,7 +262,7 @@ class Committer:
                 return, its thread is left to it.
 
         Returns:
-            Whether everything handed over is on disk.
+            Whether all that was to be handed over was, and is on disk.
         """
         until_s = time.monotonic() + within_s
         while self._thread.is_alive() and time.monotonic() < until_s:
@@ -271,7 +275,7 @@ class Committer:
             self._thread.join(max(until_s - time.monotonic(), 0.0))
             self._giving_up.set()
             self._thread.join(RETRY_JOIN_S)
-        return self.error is None and self._done
+        return self.error is None and self._done and not self._gave_up
 
     def _run(self) -> None:
         try:

@@ -1,4 +1,8 @@
-"""From the tracker's verdicts on cameras to their states: only what has changed is said."""
+"""From the tracker's verdicts on cameras to their states.
+
+What is held against a camera is said again at every look: a source that is put in another's place
+begins with a clean slate, and the tracker's verdict is on the camera. What is well is said once.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +39,15 @@ class RigJudge:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._said: dict[str, object] = dict.fromkeys(names, (None, Verdict.LEARNING))
+        self._said: dict[str, Verdict | None] = dict.fromkeys(names, Verdict.LEARNING)
+        self._words: dict[str, str] = {}
 
-    def changes(
+    def verdicts(
         self, health: Health, apart: Mapping[str, str]
     ) -> Iterator[tuple[str, CameraState | None, str]]:
-        """Give name, state and words of each camera of which something else holds now.
+        """Give name, state and words of each camera that is accused, or whose verdict has changed.
+
+        The words are those of the change, whatever figures have become of it since.
 
         Args:
             health: The tracker's verdicts.
@@ -48,13 +55,14 @@ class RigJudge:
         """
         for camera in health.cameras:
             name, verdict = camera.camera, camera.verdict
-            why = apart.get(name)
-            said = (why, None if why is not None else verdict)
-            if self._said[name] == said:
-                continue
-            self._said[name] = said
-            if why is not None:
-                yield name, CameraState.LATE, why
-                continue
             state = STATES[verdict]
-            yield name, state, camera.words if state is not None else ""
+            if name in apart:
+                self._said[name] = None
+                yield name, CameraState.LATE, apart[name]
+                continue
+            if self._said[name] is not verdict:
+                self._said[name] = verdict
+                self._words[name] = camera.words if state is not None else ""
+            elif state is None:
+                continue
+            yield name, state, self._words[name]

@@ -137,7 +137,7 @@ class LiveNode:
             officials=self.officials,
             hubs=self.hubs,
             journal=self._opened.journal,
-            cameras=self.group.health,
+            cameras=self.group.status,
             degradations=self._degradations,
             readiness=self.readiness,
             time_base=time_base(self._opened.settings),

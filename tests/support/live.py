@@ -11,6 +11,7 @@ import numpy as np
 
 from accel import Rig, Snapshot, Tracker
 from edge_node.area import Everywhere
+from edge_node.cameras.slot import Drop
 from edge_node.frames import (
     CameraFrame,
     CameraHealth,
@@ -38,7 +39,9 @@ class PlayedCameras:
     frames: list[Frame] = field(default_factory=list)
     overtaken: int = 0
     began_ns: int = 0
+    detail: str = ""
     judged: list[tuple[str, CameraState | None, str]] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(
@@ -67,13 +70,23 @@ class PlayedCameras:
         return frames
 
     def health(self) -> tuple[CameraHealth, ...]:
-        """All is well."""
-        names = self.walkers.rig.names
-        return tuple(CameraHealth(name, CameraState.LIVE, 0, 0, None) for name in names)
+        """All is well, whatever the detail says."""
+        names, live = self.walkers.rig.names, CameraState.LIVE
+        return tuple(CameraHealth(name, live, 0, 0, None, self.detail) for name in names)
 
     def judge(self, name: str, state: CameraState | None, detail: str = "") -> None:
         """Remember what was said."""
         self.judged.append((name, state, detail))
+
+    def drop(self, name: str, reason: str, capture_time_ns: int | None = None) -> None:
+        """Remember what was dropped."""
+        assert capture_time_ns is not None
+        self.drops.append(Drop(self.walkers.rig.names.index(name), capture_time_ns, reason))
+
+    def take_drops(self) -> list[Drop]:
+        """Give what was dropped since the last time."""
+        drops, self.drops = self.drops, []
+        return drops
 
 
 @dataclass(frozen=True, slots=True)
