@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from edge_node.journal.entries import Ended, Opened
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.folder import ASIDE, LOCK, file_bytes, places
 from edge_node.journal.heads import SignedHead, Tip
-from edge_node.journal.mark import Marked, read_mark
+from edge_node.journal.mark import BadMark, Marked, read_mark
 from edge_node.journal.segment import SegmentReader
 from tipoff.errors import NotFoundError
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from edge_node.journal.chain import Record
     from edge_node.journal.folder import Place
     from edge_node.journal.segment import Beginning, Linked
+
+MARK_READS = 5
+"""Times that a mark is read before it counts as bad: it may have been read while it was written."""
+MARK_WAIT_S = 0.002
+"""Time between two of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +70,11 @@ class JournalReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # Read first: what is written from now on is beyond it, and no loss.
-        mark = read_mark(folder)
+        mark = _read_mark(folder)
         self.marked = mark if isinstance(mark, Marked) else None
         """Oldest and newest record that must be there; None: that is not known."""
+        self.mark_reason = mark.reason if isinstance(mark, BadMark) else ""
+        """Why it is not known."""
         self.places = places(folder)
         if not self.places:
             raise NotFoundError(
@@ -74,6 +82,9 @@ class JournalReader:
                 path=str(folder),
             )
         self.written = is_written(folder)
+        self.up_to = self.marked.tip.record if self.written and self.marked else None
+        """Newest record that was acknowledged when reading began, of a journal that is written;
+        None: all there is may be read."""
 
     def _open(self, place: Place) -> SegmentReader:
         written = self.written and place == self.places[-1]
@@ -172,6 +183,16 @@ class JournalReader:
             aside=tuple(sorted(path.name for path in aside.iterdir())) if aside.is_dir() else (),
             ended=newest[-1] if newest and isinstance(newest[-1], Ended) else None,
         )
+
+
+def _read_mark(folder: Path) -> Marked | BadMark:
+    """Read the mark, again where it was being written over."""
+    for _ in range(MARK_READS - 1):
+        mark = read_mark(folder)
+        if isinstance(mark, Marked):
+            return mark
+        time.sleep(MARK_WAIT_S)
+    return read_mark(folder)
 
 
 def _check_start(before: Tip, session: str) -> None:
