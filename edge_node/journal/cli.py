@@ -55,11 +55,12 @@ def list_journals(journals: Path | None, as_json: bool) -> None:
 
 def _row(name: str, folder: Path) -> dict[str, Any]:
     from edge_node.journal.errors import JournalDamagedError
-    from edge_node.journal.reading import JournalReader
+    from edge_node.journal.reading import JournalReader, begin_again
+    from tipoff.errors import UnavailableError
 
     try:
-        found = JournalReader(folder).overview()
-    except JournalDamagedError as error:
+        found = begin_again(folder, JournalReader.overview)
+    except (JournalDamagedError, UnavailableError) as error:
         unknown = {"first": 0, "last": 0, "epoch": 0, "size_gb": 0.0, "written": False}
         return {"session": name, "folder": str(folder), **unknown, "damage": error.message}
     damage = f"damage was moved aside: {', '.join(found.aside)}" if found.aside else ""
@@ -81,11 +82,11 @@ def _row(name: str, folder: Path) -> dict[str, Any]:
 @json_option
 def info(session: str, journals: Path | None, as_json: bool) -> None:
     """Say what a journal holds and what made it."""
-    from edge_node.journal.reading import JournalReader
+    from edge_node.journal.reading import JournalReader, begin_again
     from edge_node.journal.where import find_journal
 
     folder = find_journal(session, journals)
-    found = JournalReader(folder).overview()
+    found = begin_again(folder, JournalReader.overview)
     described = _describe(found, folder)
     if as_json:
         echo_json(described)
@@ -243,7 +244,6 @@ def verify(
     $ tipoff verify finals --head head.json --key 2d0e...
     """  # noqa: D301 - click's own mark
     from edge_node.journal.heads import SignedHead
-    from edge_node.journal.reading import JournalReader
     from edge_node.journal.verdict import VerifyOptions
     from edge_node.journal.verifying import verify as prove
     from edge_node.journal.where import find_journal, session_folder
@@ -252,9 +252,7 @@ def verify(
     # A folder that was given by its path may be a copy with another name.
     name = session if folder == session_folder(session, journals) else None
     given = None if head is None else SignedHead.from_json(head.read_bytes())
-    reader = JournalReader(folder)
-    total = reader.overview().last if _readable(reader) else None
-    with progress("Verifying", total, "records") as bar:
+    with progress("Verifying", _records(folder), "records") as bar:
         options = VerifyOptions(given, tuple(map(_key, keys)), name, replay, bar.advance)
         verdict = prove(folder, options)
     if as_json:
@@ -267,14 +265,15 @@ def verify(
         raise SystemExit(EXIT_NOT_REPLAYED)
 
 
-def _readable(reader: Any) -> bool:
+def _records(folder: Path) -> int | None:
+    """Give about how many records there are; None where that is not known."""
     from edge_node.journal.errors import JournalDamagedError
+    from edge_node.journal.reading import JournalReader, begin_again
 
     try:
-        reader.overview()
+        return begin_again(folder, JournalReader.overview).last
     except JournalDamagedError:
-        return False
-    return True
+        return None
 
 
 def _key(text: str) -> bytes:

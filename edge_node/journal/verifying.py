@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from edge_node.journal.codec import decode
 from edge_node.journal.entries import Opened
 from edge_node.journal.errors import JournalDamagedError
-from edge_node.journal.reading import JournalReader
+from edge_node.journal.reading import begin_again
 from edge_node.journal.rerunning import Replay
 from edge_node.journal.signatures import Signatures
 from edge_node.journal.verdict import Found, Verdict, VerifyOptions
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_node.journal.chain import Record
+    from edge_node.journal.reading import JournalReader
     from edge_node.journal.rows import Linked
 
 REPORT_EVERY = 1000
@@ -38,9 +39,11 @@ def verify(folder: Path, options: VerifyOptions | None = None) -> Verdict:
 
     Raises:
         NotFoundError: There is no journal.
+        JournalError: The machine, or the rights of this user, do not let it be read now.
+        JournalPrunedError: Its node pruned it at every try.
     """
     options = options or VerifyOptions()
-    return _prove(JournalReader(folder), options)
+    return begin_again(folder, lambda reader: _prove(reader, options))
 
 
 def _prove(reader: JournalReader, options: VerifyOptions) -> Verdict:
