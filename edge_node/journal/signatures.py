@@ -78,6 +78,9 @@ class Signatures:
         before = self._epoch
         if opened.begins_epoch or before is None:
             self._close_epoch()
+            if before is not None and record.epoch <= before.number:
+                what = f"record {record.record} begins epoch {record.epoch} behind {before.number}"
+                self._find(record.record, what)
             key = opened.public_key
             self._epoch = _Epoch(record.epoch, record.record, key, opened.begins_epoch)
             if before is None and record.record == self._before.record + 1:

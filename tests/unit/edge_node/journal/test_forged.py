@@ -9,11 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_node.journal.chain import Record
 from edge_node.journal.codec import Kind
-from edge_node.journal.entries import Opened, Restarted, Snapped, StateChanged
+from edge_node.journal.entries import Entry, Observed, Opened, Restarted, Snapped, StateChanged
 from edge_node.journal.folder import places
 from edge_node.journal.heads import SignedHead, Tip, sign
 from edge_node.journal.journal import Journal, JournalOptions
@@ -388,3 +389,32 @@ def test_nothing_that_can_be_run_again_is_no_success(real: Real) -> None:
     verdict = verify(real.folder)
     assert verdict.replayed_from is None
     assert "no record is kept" in verdict.not_replayed
+
+
+SEEN = np.ones((1, 17, 3), np.float32)
+FORGED: dict[str, Entry] = {
+    "a camera that is not there": Observed(500, START_NS, SEEN, None, accepted=True),
+    "a time that cannot be": Observed(0, 2**62, SEEN, None, accepted=True),
+    "other joints": Observed(0, START_NS, SEEN[:, :5], None, accepted=True),
+    "a snapshot of then": Snapped("live", 1, -(2**62), bytes(32), b""),
+    "a message that is none": Snapped("live", 1, START_NS, bytes(32), b"\xff"),
+    "an epoch twice": Opened(facts(), b"", continues=False),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_no_tracker_would_take_is_told(tmp_path: Path, name: str) -> None:
+    journal = opened(tmp_path)
+    journal.commit([_note(1)])
+    journal.close()
+    relink(tmp_path, appended([FORGED[name]], 1))
+    verdict = verify(tmp_path)
+    assert [found.record for found in verdict.found] == [3]
+
+
+def test_a_payload_without_end_is_told(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.close()
+    payload = b'{"name": "x", "value": ' + b"[" * 100_000
+    relink(tmp_path, lambda r: [*r, Record(0, 1, Kind.STATE, 0, 0, 0, len(payload), payload)])
+    assert "record 2 holds no entry" in _whats(verify(tmp_path))
