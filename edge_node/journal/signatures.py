@@ -59,11 +59,13 @@ class Signatures:
         self._verdict, self._options, self._before = verdict, options, before
         self._epoch: _Epoch | None = None
         self._changed = False
+        """Whether a stored head was found to differ, or none can be read: what else lacks heads
+        says nothing more."""
         self._wanted: dict[int, list[tuple[SignedHead, bool]]] = {}
         try:
             heads = [(head, False) for head in reader.heads()]
         except JournalDamagedError as error:
-            heads = []
+            heads, self._changed = [], True
             self._find(verdict.first, error.message)
         if reader.up_to is not None:
             # What was signed since is of records that are not walked.
@@ -143,7 +145,7 @@ class Signatures:
                 name = "the given head" if given else "the head"
                 self._find(self._verdict.head_record + 1, f"{name} of record {record} {what}")
             # The heads behind a record that was changed all differ; the first says where.
-            self._changed = self._changed or (bool(what) and head.hash != digest)
+            self._changed = self._changed or (bool(what) and not given and head.hash != digest)
         return proved
 
     def _prove(self, head: SignedHead) -> None:
@@ -180,7 +182,7 @@ class Signatures:
             return  # That was told, and says more.
         records = f"records {first} to {epoch.last} of epoch {epoch.number}"
         if not epoch.signed and epoch.begins and epoch.last > epoch.first:
-            self._find(first, f"{records} have no signed head: no node wrote them so")
+            self._find(first, f"{records} have no signed head: nobody can prove who wrote them")
         elif behind.play_ns > UNSIGNED_NS:
             what = f"{records}, {behind.play_ns / 1e9:.1f} s of play, are signed by no head"
             self._find(first, f"{what}: a node signs one every second")
