@@ -184,13 +184,14 @@ class LiveNode:
     @contextmanager
     def _serving(self) -> Iterator[None]:
         with ExitStack() as running:
+            if self._traces is not None:
+                # Last of all: subscribers do not wait for a collector, and are traced to their end.
+                running.callback(self._traces.close)
             self.address = self._server.start()
             running.callback(self._server.stop)
             running.callback(self._end_session)
             self._start_admin(running)
             self._start_metrics(running)
-            if self._traces is not None:
-                running.callback(self._traces.close)
             self._committer.start()
             running.callback(self._close_committer)
             running.callback(self.vitals.stop)
