@@ -105,6 +105,9 @@ class Follower:
             if heartbeat:
                 await context.write(heartbeat)
             if not messages:
+                # Asked again: while the heartbeat was written the end may have come, and the
+                # shutting down behind it.
+                ended = hub.ended
                 if subscription.caught_up and ended is not None:
                     return await self._finish(stream, context, ended.message)
                 self._draining.check(asked_now=subscription.caught_up)
