@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import grpc
 import structlog
 
+from edge_node.requests import read_request
 from tipoff.errors import DeadlineError, InvalidInputError, UnavailableError
-from tipoff.v1 import tracking_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,8 +130,8 @@ class Follower:
 
     async def _hear(self, stream: Stream, context: Context) -> None:
         while True:
-            request = await context.read()
-            if not isinstance(request, pb.StreamTracksRequest):
+            request = await read_request(context)
+            if request is None:
                 stream.closed_by_client = True
                 stream.wake.set()
                 # It may still read: how long it may be silent is for the guard to say.
