@@ -210,9 +210,7 @@ class TrackingService:
             stream, header = await self._open(context)
             # Here, where it is forgotten too: the client may go at any step of what comes.
             stream.outlet.streams.add(stream)
-            await context.write(header)
-            # Whoever resumes is sent what is past first, and must not take it for how things stand.
-            await context.write(stream.outlet.hub.heartbeat())
+            await self._begin(stream, header, context)
             await self._follower.follow(stream, context)
         except TipoffError as error:
             self._log.info("stream ended", reason=reason(error), peer=context.peer())
@@ -237,6 +235,20 @@ class TrackingService:
         patience = Patience(max_lag_s=self._limits.max_lag_s)
         stream = Stream(outlet, Subscription(outlet.hub, wish, patience))
         return stream, header.SerializeToString()
+
+    async def _begin(self, stream: Stream, header: bytes, context: Context) -> None:
+        """Write what comes first, which a client that reads nothing may have no window for."""
+        within_s = self._limits.acknowledge_within_s
+        try:
+            async with asyncio.timeout(within_s):
+                await context.write(header)
+                # Whoever resumes is sent what is past first, and must not take it for the present.
+                await context.write(stream.outlet.hub.heartbeat())
+        except TimeoutError:
+            raise DeadlineError(
+                f"the header was not read within {within_s:g} s: read the stream as it comes",
+                reason="NOT_READ",
+            ) from None
 
     async def _first_request(self, context: Context) -> pb.Subscribe:
         within_s = self._limits.subscribe_within_s

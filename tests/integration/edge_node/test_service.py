@@ -19,7 +19,7 @@ from edge_node.ring import HubLimits
 from edge_node.server import ServerOptions, StreamServer
 from edge_node.service import SERVICE, STREAM_TRACKS, ServiceLimits
 from tests.support.frames import CAMERAS, EDGES, JOINTS, describe, make_frame, make_frames
-from tests.support.raw import DEADLINE_S, talking
+from tests.support.raw import DEADLINE_S, Raw, talking
 from tests.support.streams import (
     QUICK,
     make_ended_hub,
@@ -201,6 +201,21 @@ def test_bytes_that_are_no_message_are_the_clients_mistake(
         with pytest.raises(grpc.RpcError) as caught:
             describe_session(NO_MESSAGE, timeout=DEADLINE_S)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_client_that_does_not_read_the_header_loses_its_place() -> None:
+    """Its window takes nothing: there is no sending to it, and no hearing that it stalls."""
+    tiny = (("grpc.http2.lookahead_bytes", 5), ("grpc.http2.bdp_probe", 0))
+    with (
+        serving(make_hub(5), limits=QUICK) as (server, address),
+        grpc.insecure_channel(
+            address, options=(*tiny, ("grpc.use_local_subchannel_pool", 1))
+        ) as channel,
+    ):
+        raw = Raw(channel).subscribe(from_sequence=1)
+        wait_until(lambda: server.subscribers == 1, "it has a place")
+        wait_until(lambda: server.subscribers == 0, "it has lost it")
+        raw.close()
 
 
 def test_a_client_that_never_subscribes_is_ended() -> None:
