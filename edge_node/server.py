@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from edge_node.health import Health
 from edge_node.loop import run_in_loop
 from edge_node.service import SERVICE, ServiceLimits, TrackingService
 from tipoff.errors import ConflictError, InvalidInputError
@@ -76,7 +76,7 @@ class StreamServer:
         self._hubs = tuple(hubs)
         self._options = options or ServerOptions()
         self._service: TrackingService | None = None
-        self._health: Any = None
+        self._health = Health(("", SERVICE))
         self._server: grpc.aio.Server | None = None
 
     def start(self) -> str:
@@ -99,11 +99,9 @@ class StreamServer:
         self._server = server
         self._service = TrackingService(self._hubs, limits, self._options.on_sent)
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
-        self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        await self._set_health(ready=False)
         await self._server.start()
         return f"{host}:{port}"
 
@@ -121,15 +119,13 @@ class StreamServer:
             )
         return port
 
-    async def _set_health(self, *, ready: bool) -> None:
-        states = health_pb2.HealthCheckResponse
-        state = states.SERVING if ready else states.NOT_SERVING
-        for name in ("", SERVICE):
-            await self._health.set(name, state)
-
     def set_ready(self, ready: bool = True) -> None:
         """Say through the health service whether the session can be followed."""
-        run_in_loop(self._set_health(ready=ready), START_WITHIN_S)
+
+        async def say() -> None:
+            self._health.set(serving=ready)
+
+        run_in_loop(say(), START_WITHIN_S)
 
     @property
     def subscribers(self) -> int:
@@ -147,7 +143,7 @@ class StreamServer:
 
     async def _shut_down(self, server: grpc.aio.Server) -> None:
         assert self._service is not None
-        await self._health.enter_graceful_shutdown()
+        self._health.leave()
         self._service.drain(self._options.drain_within_s)
         try:
             async with asyncio.timeout(self._options.drain_within_s + STOP_WITHIN_S):
@@ -156,6 +152,7 @@ class StreamServer:
         except TimeoutError:
             log = structlog.get_logger(__name__)
             log.warning("subscribers were cut off", subscribers=self._service.subscribers)
+        self._health.end()
         await server.stop(STOP_WITHIN_S)
         await self._service.close()
 
