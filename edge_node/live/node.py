@@ -34,7 +34,6 @@ from edge_node.live.opening import (
     describe,
     loop_options,
     ring_of,
-    time_base,
     trace_options,
 )
 from edge_node.live.vitals import CONDITIONS, VitalParts, Vitals
@@ -78,7 +77,7 @@ class LiveNode:
         self.name, self.session = settings.node, settings.name
         self.epoch = opened.journal.epoch
         self.metrics = Metrics()
-        self.officials = Officials(availability_rules(settings), time_base(settings))
+        self.officials = Officials(availability_rules(settings), settings.time_base)
         self.hubs = {kind: self._hub(kind) for kind in StreamKind}
         self._traces = Traces.to(trace_options(settings), self._about())
         self._committer = Committer(
@@ -139,7 +138,7 @@ class LiveNode:
             cameras=self.group.status,
             degradations=self._degradations,
             readiness=self.readiness,
-            time_base=time_base(self._opened.settings),
+            time_base=self._opened.settings.time_base,
             finished=self._finish,
         )
 
@@ -312,8 +311,9 @@ class LiveNode:
         return self.group.health()
 
     def put_camera(self, name: str, source: str) -> None:
-        """Attach a source to a camera."""
-        self.group.put(name, source)
+        """Attach a source to a camera, with what the file says of how the camera is read."""
+        put = self._opened.settings.camera_with(name, source)
+        self.group.put(name, source, put.options)
         log.info("camera attached by hand", camera=name)
 
     def remove_camera(self, name: str) -> None:

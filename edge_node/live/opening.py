@@ -17,7 +17,7 @@ from edge_node.availability import AvailabilityRules
 from edge_node.cameras.group import CamerasOptions
 from edge_node.cameras.ring import FOLDER as RING
 from edge_node.cameras.ring import Ring, RingOptions
-from edge_node.description import SessionDescription, StreamKind, TimeBase
+from edge_node.description import SessionDescription, StreamKind
 from edge_node.epochs import state_folder
 from edge_node.inference import Inference
 from edge_node.journal.describing import describe as describe_facts
@@ -32,7 +32,7 @@ from edge_node.live.loop import LoopOptions
 from edge_node.live.resume import resume
 from edge_node.session import connected, fit_crops, models_used, serving
 from edge_node.telemetry.tracing import TraceOptions
-from tipoff.errors import NotFoundError
+from tipoff.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -130,6 +130,12 @@ def _check_cameras(settings: SessionSettings, rig: Rig) -> None:
             f"{', '.join(rig.names)}",
             cameras=unknown,
         )
+    if len({camera.time_base for camera in settings.cameras}) > 1:
+        raise InvalidInputError(
+            f"{settings.file} has recordings that keep their own times (shift = false) beside "
+            "sources whose times are those of the clock: give shift = false to all or to none, and "
+            "no RTSP source beside such recordings"
+        )
 
 
 @contextmanager
@@ -159,7 +165,7 @@ def _facts(
         isa=Tracker(rig, options).isa,
         models=tuple((model.name, f"sha256:{model.sha256}") for model in models),
         node=settings.node,
-        time_base=str(time_base(settings)),
+        time_base=str(settings.time_base),
         rate_hz=settings.tracking.rate_hz,
         notes={
             "area": str(settings.area) if settings.area else "default",
@@ -178,12 +184,6 @@ def journal_folder(settings: SessionSettings) -> Path:
     """Give the folder of a session's journal: among the user's, or those of a state of its own."""
     own = settings.state != state_folder() / settings.name
     return session_folder(settings.name, journals_folder(settings.state) if own else None)
-
-
-def time_base(settings: SessionSettings) -> TimeBase:
-    """Say what capture times count from: recordings that are not moved to now keep their own."""
-    moved = all(camera.options.shift for camera in settings.cameras)
-    return TimeBase.UTC if moved else TimeBase.RECORDING
 
 
 def availability_rules(settings: SessionSettings) -> AvailabilityRules:
