@@ -38,8 +38,9 @@ __all__ = ["CHANNEL_OPTIONS", "Client", "TrackStream"]
 CHANNEL_OPTIONS = (
     # A connection is made anew soon; how often is for our own back-off to say.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),
+    # Despite its name it is how long a connection may take to be made, several round trips.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # A stream that falls silent is left by its own rule; the dead connection below it goes within
     # 7 s, so that the next try has a new one.
     ("grpc.keepalive_time_ms", 2_000),

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from tipoff.credentials import redact
 from tipoff.errors import InternalError, InvalidInputError, TipoffError
 
 EXIT_INTERRUPTED = 130
@@ -141,23 +142,37 @@ def _add_process_ids(_logger: Any, _method: str, event: Any) -> Any:
     return event
 
 
+def _redact_all(_logger: Any, _method: str, event: Any) -> Any:
+    return {name: _redacted(value) for name, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list | tuple):
+        return [_redacted(one) for one in value]
+    return value
+
+
 def configure_logging(verbosity: int = 0, level: str | None = None) -> None:
     """Send structlog to stderr, so that stdout stays the result's.
 
     `TIPOFF_LOG` (debug, info, warning, error) says from which level, else `level`, else
     `verbosity`: 0 is warning, 1 info, 2 debug. `TIPOFF_LOG_FORMAT=json` writes a JSON object a
-    line.
+    line. Tracebacks are written without the values of variables, and every URL without credentials:
+    logs are read, kept and sent by many.
 
     Raises:
         InvalidInputError: `TIPOFF_LOG` names no level.
     """
     import structlog  # not paid by `tipoff --help`
 
-    as_json = os.environ.get("TIPOFF_LOG_FORMAT") == "json"
     renderer = (
         structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if os.environ.get("TIPOFF_LOG_FORMAT") == "json"
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[
@@ -165,7 +180,8 @@ def configure_logging(verbosity: int = 0, level: str | None = None) -> None:
             _add_process_ids,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if as_json else []),
+            structlog.processors.format_exc_info,
+            _redact_all,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_level(verbosity, level)),
@@ -215,7 +231,7 @@ def _broken_pipe() -> int:
 
 def _report(error: Exception, *, as_json: bool) -> int:
     if os.environ.get("TIPOFF_DEBUG") == "1":
-        traceback.print_exception(error)
+        click.echo(redact("".join(traceback.format_exception(error))), err=True, nl=False)
     known = as_tipoff_error(error)
     if as_json:
         echo_json({"error": describe(known)})
@@ -233,7 +249,7 @@ def as_tipoff_error(error: Exception) -> TipoffError:
     if isinstance(error, click.ClickException):
         return InvalidInputError(error.format_message())
     return InternalError(
-        f"{type(error).__name__}: {error}. This is a fault of Tipoff itself; "
+        f"{type(error).__name__}: {redact(str(error))}. This is a fault of Tipoff itself; "
         "TIPOFF_DEBUG=1 shows where, for a report"
     )
 

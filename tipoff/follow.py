@@ -118,9 +118,11 @@ class Patience:
 class Standing:
     """Whether officials may rely on a stream now, by what was said last and how long ago that was.
 
-    A message that comes late says how things stood when it was made, so the one that was made last
-    counts, not the one that came last. Where nothing comes any more, its age runs out by the rules
-    of the header: nobody needs a live server to stop relying on it.
+    A heartbeat says how things stand now. A snapshot that was held says how they stood when it was
+    made, so one that was made before the newest message that counted does not count. Heartbeats are
+    not asked when they were made: a server's clock may be set back, and a server that takes over
+    may have a clock that is behind. Where nothing comes any more, its age runs out by the rules of
+    the header: nobody needs a live server to stop relying on it.
     """
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -132,7 +134,7 @@ class Standing:
 
     def hear(self, message: Snapshot | Heartbeat) -> None:
         """Take in what a message says."""
-        if message.sent_ns >= self._sent_ns:
+        if isinstance(message, Heartbeat) or message.sent_ns >= self._sent_ns:
             self._said, self._sent_ns = message.availability, message.sent_ns
             self._heard_s = self._clock_s()
 
@@ -205,8 +207,14 @@ class Follower:
         return SILENT_BEATS * every_s if every_s > 0 else None
 
     def subscribe(self) -> pb.StreamTracksRequest:
-        """Return the first message of the next connection."""
+        """Return the first message of the next connection.
+
+        What belongs to a connection begins anew: what was acknowledged in the last one was never
+        sent in this one, and a gap before which it broke is told again.
+        """
         self._opening = True
+        self._given = (0, 0)
+        self._gaps.clear()
         return pb.StreamTracksRequest(
             subscribe=pb.Subscribe(
                 session=self._session,
@@ -250,7 +258,6 @@ class Follower:
 
     def _open(self, header: Header) -> None:
         self._opening = False
-        self._given = (0, 0)
         self.header = header
         # From now on it is this session, from this place on, whoever answers next.
         self._session = header.session

@@ -2,7 +2,7 @@
 
 Credentials stand in a URL as ``${NAME}`` and are taken from the environment when it is opened and
 not before, so that nothing that prints a source can print them. Where somebody writes them out all
-the same, `redact` keeps them out of logs, errors and status.
+the same, `tipoff.credentials.redact` keeps them out of logs, errors and status.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from edge_node.cameras.errors import SourceError
+from tipoff.credentials import end_of_authority, redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_SOURCE_CHARACTERS = 2048
 """A longer text is no source."""
-HIDDEN = "***"
-"""What stands where credentials were."""
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
@@ -63,7 +61,7 @@ class Address:
             SourceError: a variable is not set.
         """
         values = os.environ if environment is None else environment
-        authority = self.text.rfind("@", 0, _end_of_authority(self.text))
+        authority = self.text.rfind("@", 0, end_of_authority(self.text))
 
         def fill(match: re.Match[str]) -> str:
             name = match[1]
@@ -143,37 +141,10 @@ def _check_url(text: str, shown: str) -> None:
 def _check_password(text: str, shown: str) -> None:
     """Refuse a password that is written out: files and histories are read by many."""
     begin = text.index("://") + 3
-    at = text.rfind("@", begin, _end_of_authority(text))
+    at = text.rfind("@", begin, end_of_authority(text))
     _user, colon, password = text[begin : max(at, begin)].partition(":")
     if colon and _VARIABLE.sub("", password):
         raise SourceError(
             f"{shown} writes a password out: put ${{NAME}} in its place and set the environment "
             "variable NAME where the node is started"
         )
-
-
-def redact(text: str) -> str:
-    """Take credentials out of every URL in a text.
-
-    What stands before the @ goes, and so do the values of a query, where many cameras want them.
-    """
-    return _URL.sub(lambda match: _redacted(match[0]), text)
-
-
-def _redacted(url: str) -> str:
-    begin = url.index("://") + 3
-    at = url.rfind("@", begin, _end_of_authority(url))
-    head, rest = url[:begin], url[begin:]
-    if at >= 0:
-        rest = f"{HIDDEN}@{url[at + 1 :]}"
-    path, question, _query = rest.partition("?")
-    return f"{head}{path}{question}{HIDDEN if question else ''}"
-
-
-def _end_of_authority(url: str) -> int:
-    """Say where a URL's host ends, an @ in an unquoted password notwithstanding."""
-    begin = url.find("://") + 3
-    # A password with a slash has its @ behind that: hide too much rather than too little.
-    last = url.rfind("@")
-    slash = url.find("/", max(begin, last))
-    return len(url) if slash < 0 else slash

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import structlog
 
-from edge_node.cameras.address import redact
 from edge_node.cameras.errors import CameraLostError
 from edge_node.cameras.pixels import Glance
 from edge_node.frames import CameraFrame, ObservedFrame
+from tipoff.credentials import redact
 from tipoff.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -36,6 +36,8 @@ SLOW_SAID_S = 5.0
 """For how long after it."""
 RETRY_S = 0.25
 """Pause before a commit that failed is tried again."""
+LIVE = "live"
+"""Kind of the stream that the state of the node is judged by."""
 POLL_S = 0.1
 RETRY_JOIN_S = 0.5
 """How long a thread that waits to try again takes to see that nobody waits for it."""
@@ -188,8 +190,9 @@ class Committer:
 
     Args:
         log: The journal.
-        state: Gives the state of the node that a frame is sent with, from the frame and what the
-            disk does badly; called in the committer's thread.
+        state: Gives the state of the node that a frame is sent with, from what the disk does badly
+            and the frame where it is a live one: what is smoothed is older, and surer, than what
+            the state is judged by. Called in the committer's thread.
         watcher: Told how it goes.
         options: Bounds.
     """
@@ -197,7 +200,7 @@ class Committer:
     def __init__(
         self,
         log: Log,
-        state: Callable[[TrackedFrame, tuple[Degradation, ...]], NodeState],
+        state: Callable[[TrackedFrame | None, tuple[Degradation, ...]], NodeState],
         watcher: Watcher,
         options: CommitterOptions | None = None,
     ) -> None:
@@ -321,7 +324,8 @@ class Committer:
         return True
 
     def _prepare(self, out: Outgoing, entries: list[Entry]) -> Prepared:
-        held = out.outlet.prepare(out.frame, self._state(out.frame, self.degradations()))
+        judged = out.frame if out.kind == LIVE else None
+        held = out.outlet.prepare(out.frame, self._state(judged, self.degradations()))
         entries.append(
             Snapped(out.kind, held.sequence, out.frame.time_ns, out.digest, held.message)
         )

@@ -20,6 +20,7 @@ import structlog
 from accel import NotYetError, TimeOutOfRangeError
 from edge_node.frames import TrackedFrame
 from edge_node.journal.entries import Dropped, StateChanged
+from edge_node.live.apart import Apart
 from edge_node.live.calls import RecordedTracker
 from edge_node.live.committer import Batch, FrameMark, Marks, Outgoing
 from edge_node.live.judge import RigJudge
@@ -174,6 +175,7 @@ class LiveLoop:
         self._rounds = LiveRounds(options.rounds)
         self._load = LoadPolicy(options.load)
         self._judge = RigJudge(parts.rig.names)
+        self._apart = Apart(parts.rig.names, round(parts.tracker.options.max_delay_ms * 1e6))
         self._in_flight: deque[Round] = deque()
         self._smoothed_times: deque[int] = deque()
         self._overtaken = 0
@@ -238,7 +240,12 @@ class LiveLoop:
     def turn(self) -> None:
         """Do what can be done now: take what has come, ask about it, track what was answered."""
         for frame in self._parts.cameras.take():
-            if self._usable(frame):
+            if not self._usable(frame):
+                continue
+            if self._apart.holds_back(frame):
+                self._rounds.forget(frame.camera)
+                self._leave_out([frame], "clock_apart")
+            else:
                 self._begin(self._rounds.add(frame))
         self._begin(self._rounds.due(self._clock_ns()))
         self._finish_done()
@@ -375,7 +382,10 @@ class LiveLoop:
         health: tuple[CameraHealth, ...],
         outgoing: list[Outgoing],
     ) -> Snapshot | None:
-        time_ns = round_time_ns(frames)
+        timed = [frame for frame in frames if not self._apart.leads(frame.camera)]
+        if not timed:
+            return None  # the others' frames of this moment are still to come
+        time_ns = round_time_ns(timed)
         if self._newest_ns is not None and time_ns <= self._newest_ns:
             self._parts.watcher.left_out(len(frames), "not_newer")
             return None
@@ -413,7 +423,7 @@ class LiveLoop:
         if time_ns - self._judged_ns < JUDGE_EVERY_NS:
             return
         self._judged_ns = time_ns
-        for name, state, detail in self._judge.verdicts(self.tracker.health()):
+        for name, state, detail in self._judge.verdicts(self.tracker.health(), self._apart.said()):
             self._parts.cameras.judge(name, state, detail)
 
     def _changes(self, health: tuple[CameraHealth, ...]) -> list[Entry]:

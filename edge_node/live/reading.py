@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge_node.cameras.address import redact
 from edge_node.live.errors import SessionFileError
 from edge_node.live.toml_lines import key_lines
+from tipoff.credentials import redact
 from tipoff.errors import InvalidInputError
 
 MAX_FILE_BYTES = 1024 * 1024

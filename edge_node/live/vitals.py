@@ -95,11 +95,17 @@ class Vitals:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def judge(self, frame: TrackedFrame, disk: tuple[Degradation, ...]) -> NodeState:
-        """Say how things stand for a live snapshot that is about to be sent."""
-        now_ns = time.time_ns()
-        self._parts.officials.note(frame, now_ns)
-        return NodeState(self._parts.officials.judge(now_ns), self._degradations(disk))
+    def judge(self, frame: TrackedFrame | None, disk: tuple[Degradation, ...]) -> NodeState:
+        """Say how things stand for a snapshot that is about to be sent.
+
+        Args:
+            frame: The live one; None: it is a smoothed one, by which nothing is judged.
+            disk: What the disk does badly.
+        """
+        officials, steady_ns = self._parts.officials, time.monotonic_ns()
+        if frame is not None:
+            officials.note(frame, time.time_ns(), steady_ns)
+        return NodeState(officials.judge(steady_ns), self._degradations(disk))
 
     def _degradations(self, disk: tuple[Degradation, ...]) -> tuple[Degradation, ...]:
         there = self._parts.degradations()
@@ -118,14 +124,22 @@ class Vitals:
         parts, now_ns = self._parts, time.time_ns()
         statuses = parts.cameras()
         cameras = [status.health for status in statuses]
-        parts.officials.note_cameras(cameras, now_ns)
-        self.state = NodeState(parts.officials.judge(now_ns), parts.degradations())
+        parts.officials.note_cameras(cameras, self._camera_time_ns(cameras, now_ns))
+        availability = parts.officials.judge(time.monotonic_ns())
+        self.state = NodeState(availability, parts.degradations())
         head = parts.journal.head()
         for hub in parts.hubs.values():
             hub.beat(self.state, head)
         self._tell_changes()
         self._check(cameras, now_ns)
         self._see_end(statuses)
+
+    def _camera_time_ns(self, cameras: Sequence[CameraHealth], now_ns: int) -> int:
+        """Give now in the time base of capture times: of recordings the newest one is as good."""
+        if self._parts.time_base is TimeBase.UTC:
+            return now_ns
+        last = [camera.last_capture_time_ns for camera in cameras]
+        return max((time_ns for time_ns in last if time_ns is not None), default=0)
 
     def _tell_changes(self) -> None:
         availability = self.state.availability

@@ -44,13 +44,22 @@ class PlayedCameras:
     drops: list[Drop] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, camera: int, index: int, *, picture: bool = False, shift_ns: int = 0) -> None:
-        """Let a camera give its frame of that number; it arrives at its capture time."""
+    def put(
+        self,
+        camera: int,
+        index: int,
+        *,
+        picture: bool = False,
+        shift_ns: int = 0,
+        late_ns: int = 0,
+    ) -> None:
+        """Let a camera give its frame of that number; it arrives at its capture time, or later."""
         name, time_ns = self.walkers.rig.names[camera], index * PERIOD_NS + shift_ns
-        frame = CameraFrame(camera, name, time_ns, index, IMAGE, time_ns + 1)
+        arrived_ns = time_ns + late_ns + 1
+        frame = CameraFrame(camera, name, time_ns, index, IMAGE, arrived_ns)
         if not picture:
             seen = self.walkers.seen(frame)
-            observed = ObservedFrame(camera, name, time_ns, index, seen, time_ns + 1)
+            observed = ObservedFrame(camera, name, time_ns, index, seen, arrived_ns)
         with self.lock:
             self.frames.append(frame if picture else observed)
 
@@ -215,13 +224,15 @@ class PlayedNode:
             self.watch,
         )
         self.now_ns = 0
+        self.judged_ns: list[int | None] = []
+        """Time of the frame that each message's state was judged by; None: by none."""
         options = options or LoopOptions(PlanOptions(), Everywhere())
         self.loop = LiveLoop(parts, options, lambda: self.now_ns)
         self.committer.start()
 
-    def state(self, frame: TrackedFrame, disk: tuple[Degradation, ...]) -> NodeState:
-        """Say what is done badly."""
-        del frame
+    def state(self, frame: TrackedFrame | None, disk: tuple[Degradation, ...]) -> NodeState:
+        """Say what is done badly, and remember what it is judged by."""
+        self.judged_ns.append(None if frame is None else frame.time_ns)
         return NodeState(None, (*self.loop.degradations, *disk))
 
     def play(self, beats: range, cameras: Sequence[int] | None = None) -> None:

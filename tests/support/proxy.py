@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -31,6 +32,8 @@ class Proxy:
         self.target = target
         self.cuts_left = deque(cut_after_bytes)
         self.refusing = False
+        self.delay_s = 0.0
+        """How long whatever goes back to the client is kept first."""
         self.accepted = 0
         self._open = threading.Event()
         self._open.set()
@@ -68,15 +71,21 @@ class Proxy:
             self._sockets |= {client, server}
         life_bytes = self.cuts_left.popleft() if self.cuts_left else None
         self._start(self._pump, client, server)
-        self._start(self._pump, server, client, life_bytes)
+        self._start(self._pump, server, client, life_bytes, True)
         return None
 
     def _pump(
-        self, source: socket.socket, sink: socket.socket, left_bytes: int | None = None
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        left_bytes: int | None = None,
+        back: bool = False,
     ) -> None:
         with contextlib.suppress(OSError):
             while left_bytes != 0 and (data := source.recv(left_bytes or CHUNK_BYTES)):
                 self._open.wait()
+                if back:
+                    time.sleep(self.delay_s)
                 sink.sendall(data)
                 left_bytes = None if left_bytes is None else left_bytes - len(data)
         self._forget(source, sink)

@@ -246,6 +246,19 @@ def test_a_session_that_has_gone_is_not_waited_for() -> None:
                 next(stream)
 
 
+def test_a_server_that_is_far_away_is_reached() -> None:
+    """A connection takes two round trips, and each takes longer than a new try waits."""
+    with (
+        serving(make_hub(2)) as (_, address),
+        proxying(address) as proxy,
+        tipoff.Client(proxy.address) as client,
+    ):
+        proxy.delay_s = 0.3
+        assert client.describe().newest_sequence == 2
+        assert next(client.stream_tracks()).sequence == 2
+        assert proxy.accepted == 1
+
+
 def test_an_outage_that_lasts_is_an_error_and_can_be_seen_meanwhile() -> None:
     with (
         serving(make_hub(2)) as (_, address),

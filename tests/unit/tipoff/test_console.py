@@ -27,6 +27,23 @@ structlog.get_logger().info("unheard")
 structlog.get_logger().bind(camera="cam1").warning("frame lost")
 """
 
+SECRET = """
+import structlog
+from tipoff.console import configure_logging
+
+class Source:
+    def open(self):
+        url = self.url = "rtsp://admin:" + "hunter2@10.0.0.11/a?user=b&password=" + "hunter2"
+        raise OSError(f"{url} does not answer")
+
+configure_logging()
+log = structlog.get_logger()
+try:
+    Source().open()
+except OSError as error:
+    log.exception("a call failed", why=str(error), tried=[str(error)])
+"""
+
 
 def test_progress_in_a_file_is_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with console.progress("Tracking", 40, "frames") as bar:
@@ -89,6 +106,34 @@ def test_logs_for_a_program_are_json() -> None:
     first, second = ran.stderr.splitlines()
     assert '"event": "unheard"' in first
     assert '"camera": "cam1"' in second
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_log_shows_a_credential(form: str) -> None:
+    """Neither the values of variables nor the URLs that errors and callers name."""
+    env = {**os.environ, "TIPOFF_LOG_FORMAT": form}
+    ran = subprocess.run(
+        [sys.executable, "-c", SECRET], capture_output=True, text=True, check=True, env=env
+    )
+    assert "hunter2" not in ran.stderr
+    assert "OSError: rtsp://***@10.0.0.11/a?*** does not answer" in ran.stderr
+    assert ran.stderr.count("***@10.0.0.11") == 3
+
+
+def test_an_error_that_nobody_foresaw_shows_no_credential(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OSError("rtsp://admin:" + password + "@10.0.0.11/a does not answer")
+
+    password = "hunter2"
+
+    monkeypatch.setenv("TIPOFF_DEBUG", "1")
+    assert console.run(fail, as_json=False) == InternalError.exit_code
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "***@10.0.0.11" in said
+    assert "hunter2" not in said
 
 
 def test_nan_is_no_json() -> None:

@@ -113,6 +113,25 @@ def test_only_what_was_used_is_acknowledged_and_per_connection() -> None:
     assert follower.acknowledge().acknowledge.sequence == 0
 
 
+def test_what_was_used_before_is_not_acknowledged_while_a_connection_opens() -> None:
+    """A server ends a stream in which something is acknowledged that it has not sent."""
+    follower = Follower(from_sequence=1)
+    follower.receive(_header())
+    follower.used(_given(follower, _snapshot(1)))
+    follower.subscribe()
+    assert follower.acknowledge().acknowledge == pb.Acknowledge()
+
+
+def test_a_gap_behind_which_the_connection_breaks_is_given_once() -> None:
+    follower = Follower(from_sequence=2)
+    gap = pb.Gap(epoch=1, first=2, last=8, reason=pb.GAP_REASON_EXPIRED)
+    for _ in range(2):
+        follower.subscribe()
+        follower.receive(_header())
+        follower.receive(pb.StreamTracksResponse(gap=gap))
+    assert len(_given(follower, _snapshot(9)).gap_before) == 1
+
+
 def test_a_later_servers_messages_are_passed_over() -> None:
     follower = Follower()
     follower.receive(_header())
@@ -324,6 +343,22 @@ def test_what_was_said_last_counts_and_not_what_comes_last() -> None:
     new.snapshot.availability.state = pb.AVAILABILITY_STATE_AVAILABLE
     _given(follower, new)
     assert _state(follower) == "available"
+
+
+def test_a_heartbeat_counts_also_where_a_clock_was_set_back() -> None:
+    """The server's own, or that of the server that takes over."""
+    clock = _Clock()
+    follower = _judged(clock)
+    follower.receive(_said(pb.AVAILABILITY_STATE_AVAILABLE, 60 * 10**9))
+    clock.now_s += 5.0
+    assert _state(follower) == "off"
+    follower.receive(_said(pb.AVAILABILITY_STATE_AVAILABLE, 10**9))
+    assert _state(follower) == "available"
+    new = _snapshot(1)
+    new.snapshot.sent_ns = 2 * 10**9
+    new.snapshot.availability.state = pb.AVAILABILITY_STATE_DEGRADED
+    _given(follower, new)
+    assert _state(follower) == "degraded"
 
 
 def test_a_server_that_promises_no_heartbeats_may_be_silent() -> None:

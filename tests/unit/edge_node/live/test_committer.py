@@ -48,6 +48,15 @@ def test_frame_sets_that_wait_are_written_together() -> None:
     assert len(node.live.published) > 50
 
 
+def test_the_state_is_judged_by_live_frames_alone() -> None:
+    """Smoothed ones are older by the lag and surer: mixed in they harm the age and help the std."""
+    node = PlayedNode()
+    node.play(range(40))
+    node.close()
+    assert [time_ns for time_ns in node.judged_ns if time_ns is not None] == node.live.times_ns
+    assert node.judged_ns.count(None) == len(node.smoothed.published) > 0
+
+
 def test_a_slow_commit_is_said_for_a_while() -> None:
     now_s = [0.0]
     log = MemoryLog()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import numpy as np
+import pytest
 
 from accel import Tracker
 from edge_node.area import Everywhere
@@ -21,6 +22,7 @@ from edge_node.pictures import ArrayPicture
 from edge_node.planner import PlanOptions
 from tests.support.live import PlayedNode
 from tests.support.pipelines import PERIOD_NS, WalkerInference, Walkers
+from tests.support.rigs import ring_rig
 
 BEATS = 60
 
@@ -107,6 +109,23 @@ def test_a_time_that_is_not_new_gives_no_snapshot_and_its_calls_are_kept() -> No
     refused = [e for e in node.log.entries if isinstance(e, Observed) and not e.accepted]
     assert len(refused) == 4
     assert node.live.times_ns == sorted(set(node.live.times_ns))
+
+
+@pytest.mark.parametrize("ahead_ms", [60, 150, 300, 450])
+def test_a_camera_whose_clock_is_ahead_takes_nobody_off_the_court(ahead_ms: int) -> None:
+    node = PlayedNode(ring_rig(6))
+    for beat in range(1000, 1000 + BEATS):
+        for camera in range(6):
+            shift_ns = ahead_ms * 1_000_000 if camera == 2 else 0
+            node.cameras.put(camera, beat, shift_ns=shift_ns, late_ns=-shift_ns)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    assert node.live.times_ns[-30:] == [beat * PERIOD_NS for beat in range(1030, 1000 + BEATS)]
+    assert {len(m.frame.snapshot) for m in node.live.published[-30:]} == {3}
+    said = {name: state for name, state, _ in node.cameras.judged}
+    # What is within the tracker's reach is for the tracker to find, in its own time.
+    assert said == ({"cam02": CameraState.LATE} if ahead_ms > 100 else {})
 
 
 def test_pictures_are_looked_at_by_inference() -> None:

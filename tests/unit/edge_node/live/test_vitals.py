@@ -1,17 +1,21 @@
-"""The node's pulse: when a session is over, and when it only looks like it."""
+"""The node's pulse: what it looks at, in which time, and when a session is over."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from edge_node.availability import AvailabilityRules, Officials
 from edge_node.cameras.group import CameraStatus
 from edge_node.description import SignedHead, StreamKind, TimeBase
-from edge_node.frames import CameraHealth, CameraState
+from edge_node.frames import CameraHealth, CameraState, CaptureClock
 from edge_node.live.vitals import CONDITIONS, ENDED_LOOKS, VitalParts, Vitals
 from edge_node.telemetry.readiness import Readiness
+from tests.support.streams import make_hub
 
+SECOND_NS = 1_000_000_000
 ENDED, LIVE, WAITING = CameraState.ENDED, CameraState.LIVE, CameraState.WAITING
 
 
@@ -87,3 +91,39 @@ def test_a_look_between_two_sources_of_a_camera_ends_nothing() -> None:
 
 def test_a_rig_without_sources_is_not_over() -> None:
     assert Node().look((WAITING, ""), (WAITING, "")) == 0
+
+
+def look_at(cameras: Sequence[CameraHealth], time_base: TimeBase) -> Sequence[str]:
+    """Look once; give the cameras that fail without an explanation."""
+    vitals = Vitals(
+        VitalParts(
+            officials=Officials(time_base=time_base),
+            hubs={StreamKind.LIVE: make_hub(1)},
+            journal=Signs(),
+            cameras=lambda: [CameraStatus(one, "a.parquet", 0, {}) for one in cameras],
+            degradations=lambda: (),
+            readiness=Readiness(CONDITIONS, lambda _ready: None),
+            time_base=time_base,
+        )
+    )
+    vitals.look()
+    assert vitals.state.availability is not None
+    return vitals.state.availability.unexplained_cameras
+
+
+def camera(name: str, last_ns: int) -> CameraHealth:
+    """A live camera."""
+    clock = CaptureClock.RECORDING
+    return CameraHealth(name, CameraState.LIVE, 1, 0, last_ns, clock=clock)
+
+
+def test_cameras_that_keep_their_recordings_times_are_not_silent() -> None:
+    """Their times count from the recording's start, decades before now."""
+    cameras = [camera("left", 9 * SECOND_NS), camera("right", 9 * SECOND_NS)]
+    assert look_at(cameras, TimeBase.RECORDING) == ()
+
+
+def test_a_camera_that_is_silent_is_named_whatever_times_count_from() -> None:
+    for base, now_ns in ((TimeBase.RECORDING, 9 * SECOND_NS), (TimeBase.UTC, time.time_ns())):
+        cameras = [camera("left", now_ns), camera("right", now_ns - 2 * SECOND_NS)]
+        assert look_at(cameras, base) == ("right",)
