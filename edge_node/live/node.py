@@ -3,9 +3,9 @@
     with stop_on_signals() as stop, open_parts(settings, report) as opened:
         LiveNode(opened, on_serving).run(stop)
 
-On SIGTERM the node is unready first; then the cameras stop, what is in flight is tracked, made
-durable and sent, and subscribers are drained. The session goes on when the node starts again: it
-ends when its recordings do, or when somebody ends it.
+On SIGTERM the node is unready first; then what is in flight is tracked, the cameras stop, all is
+made durable and sent, and subscribers are drained, within one deadline (`leaving.py`). The session
+goes on when the node starts again: it ends when its recordings do, or when somebody ends it.
 """
 
 from __future__ import annotations
