@@ -187,7 +187,7 @@ class LiveLoop:
         self._cameras_said: tuple[tuple[str, str, str], ...] = ()
         self._wake = threading.Event()
         self._inference_failing = False
-        self._unusable: set[int] = set()
+        self._unusable: dict[str, str] = {}
         self._stopping = False
         self._leave_s = math.inf
         self._log = structlog.get_logger(__name__)
@@ -270,13 +270,13 @@ class LiveLoop:
         try:
             self.perception.check(frame)
         except TipoffError as error:
-            if frame.camera not in self._unusable:
-                self._unusable.add(frame.camera)
+            if frame.name not in self._unusable:
                 self._log.error("frames cannot be used", camera=frame.name, why=error.message)
+            self._unusable[frame.name] = error.message
+            self._rounds.forget(frame.camera)
             self._leave_out([frame], "unusable")
             return False
-        if frame.camera in self._unusable:
-            self._unusable.remove(frame.camera)
+        if self._unusable.pop(frame.name, None) is not None:
             self._log.warning("frames can be used again", camera=frame.name)
         return True
 
@@ -441,7 +441,8 @@ class LiveLoop:
         if time_ns - self._judged_ns < JUDGE_EVERY_NS:
             return
         self._judged_ns = time_ns
-        for name, state, detail in self._judge.verdicts(self.tracker.health(), self._apart.said()):
+        health, apart = self.tracker.health(), self._apart.said()
+        for name, state, detail in self._judge.verdicts(health, apart, self._unusable):
             self._parts.cameras.judge(name, state, detail)
 
     def _changes(self, health: tuple[CameraHealth, ...]) -> list[Entry]:
