@@ -34,6 +34,8 @@ DRAIN_WITHIN_S = 8.0
 """How long subscribers are given to take what is left when the server shuts down."""
 STOP_WITHIN_S = 2.0
 """How long calls that outlive the draining are given before they are cut."""
+CUT_SHARE = 0.1
+"""Part of the time that such calls are given where shutting down is to take no longer than that."""
 DRAIN_LOOK_EVERY_S = 0.01
 """How often a server that shuts down looks whether its subscribers have gone."""
 CALLS_BESIDE_STREAMS = 64
@@ -132,28 +134,37 @@ class StreamServer:
         """Number of streams that are open now."""
         return self._service.subscribers if self._service else 0
 
-    def stop(self) -> None:
+    def stop(self, within_s: float | None = None) -> None:
         """Shut down: unready first, then the streams are ended, then what is left is cut.
 
-        Takes at most the drain's time and STOP_WITHIN_S. A second call does nothing.
+        A second call does nothing.
+
+        Args:
+            within_s: How long all of it may take; by default the drain's time and twice
+                STOP_WITHIN_S.
         """
         server, self._server = self._server, None
-        if server is not None:
-            run_in_loop(self._shut_down(server), self._options.drain_within_s + 4 * STOP_WITHIN_S)
+        if server is None:
+            return
+        drain_s, cut_s = self._options.drain_within_s, STOP_WITHIN_S
+        if within_s is not None:
+            cut_s = min(cut_s, CUT_SHARE * within_s)
+            drain_s = min(drain_s, within_s - 2 * cut_s)
+        run_in_loop(self._shut_down(server, drain_s, cut_s), drain_s + 4 * STOP_WITHIN_S)
 
-    async def _shut_down(self, server: grpc.aio.Server) -> None:
+    async def _shut_down(self, server: grpc.aio.Server, drain_s: float, cut_s: float) -> None:
         assert self._service is not None
         self._health.leave()
-        self._service.drain(self._options.drain_within_s)
+        self._service.drain(drain_s)
         try:
-            async with asyncio.timeout(self._options.drain_within_s + STOP_WITHIN_S):
+            async with asyncio.timeout(drain_s + cut_s):
                 while self._service.subscribers:
                     await asyncio.sleep(DRAIN_LOOK_EVERY_S)
         except TimeoutError:
             log = structlog.get_logger(__name__)
             log.warning("subscribers were cut off", subscribers=self._service.subscribers)
         self._health.end()
-        await server.stop(STOP_WITHIN_S)
+        await server.stop(cut_s)
         await self._service.close()
 
 

@@ -375,13 +375,18 @@ class Cameras:
 
     # ---- the end ------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Stop every camera and wait for its thread; may be called again."""
+    def close(self, within_s: float = CLOSE_WITHIN_S) -> None:
+        """Stop every camera and wait for its thread; may be called again.
+
+        Args:
+            within_s: How long threads are waited for. One that hangs in a read, or in a connect to
+                a camera that does not answer, ends by itself later, or with the process.
+        """
         with self._changing:
             self._closed = True
             for index in range(len(self._places)):
                 self._detach(index)
-            until_s = time.monotonic() + CLOSE_WITHIN_S
+            until_s = time.monotonic() + within_s
             for worker in self._leaving:
                 worker.join(max(until_s - time.monotonic(), 0.0))
             self._leaving.clear()

@@ -67,6 +67,7 @@ def read_session(path: Path) -> SessionSettings:
     top = read_table(path)
     folder = path.resolve().parent
     name = _name(top, "name", None)
+    sources = _sources(top)
     settings = SessionSettings(
         file=path,
         name=name,
@@ -75,7 +76,8 @@ def read_session(path: Path) -> SessionSettings:
         rig=folder / top.needed("rig", "rig.toml"),
         scale=top.number("scale", None, 1e-6, 1e6),
         area=_area(top),
-        cameras=_cameras(top, folder),
+        cameras=_cameras(top, folder, sources),
+        sources=sources,
         models=_models(top.table("models")),
         tracking=_plain(top.table("tracking"), TrackingSettings(), _TRACKING),
         rounds=_rounds(top.table("rounds")),
@@ -152,11 +154,16 @@ def _area(top: Table) -> Area | None:
 # ---- cameras ------------------------------------------------------------------------------------
 
 
-def _cameras(top: Table, folder: Path) -> tuple[CameraSettings, ...]:
-    """Read [cameras], a line or a table each, on top of the options in [sources]."""
-    sources = top.table("sources")
-    common = _source_options(sources, SourceOptions())
-    sources.done()
+def _sources(top: Table) -> SourceOptions:
+    """Read [sources], the options of every camera without its own."""
+    table = top.table("sources")
+    options = _source_options(table, SourceOptions())
+    table.done()
+    return options
+
+
+def _cameras(top: Table, folder: Path, common: SourceOptions) -> tuple[CameraSettings, ...]:
+    """Read [cameras], a line or a table each, on top of the common options."""
     table = top.table("cameras")
     if not table.names:
         raise table.error(

@@ -77,6 +77,9 @@ def test_the_node_says_how_it_does_and_lets_itself_be_run(tmp_path: Path) -> Non
         source = str(tmp_path / "game.parquet")
         put = run_tipoff("node", "camera", "put", str(game.file), "cam01", source)
         assert put.returncode == 0, put.stderr
+        wrong = run_tipoff("node", "camera", "put", str(game.file), "cam01", "rtsp://127.0.0.1:1/a")
+        assert wrong.returncode == 4
+        assert "no models to look with" in wrong.stderr
 
         off = run_tipoff("node", "officials", str(game.file), "off")
         assert off.returncode == 2
