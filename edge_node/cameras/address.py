@@ -26,7 +26,14 @@ HIDDEN = "***"
 """What stands where credentials were."""
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_URLS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*?(?=[A-Za-z][A-Za-z0-9+.-]*://|$)", re.M)
+"""Each URL with all that follows it in its line: a password may hold anything, also spaces."""
+_NEARLY_URL = re.compile(r"^rtsps?(:|//)|:.*@|\?.*=", re.IGNORECASE | re.DOTALL)
+"""What holds credentials or would be an RTSP URL, but for its scheme."""
+_QUERY = re.compile(r"\?\S+")
+_EITHER = re.compile(r"\?\S*@")
+"""A password with a ? before the host, or a query with an @: who knows?"""
+_PORT = re.compile(r"^(\[[^\]]*\]|[^:]*):(?!\d*$|\$\{).*$")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
@@ -63,7 +70,9 @@ class Address:
             SourceError: a variable is not set.
         """
         values = os.environ if environment is None else environment
-        authority = self.text.rfind("@", 0, _end_of_authority(self.text))
+        authority = re.split(r"[/?]", self.text[self.text.index("://") + 3 :], maxsplit=1)[0]
+        end = self.text.index("://") + 3 + len(authority)
+        at, query = self.text.rfind("@", 0, end), self.text.find("?", end)
 
         def fill(match: re.Match[str]) -> str:
             name = match[1]
@@ -73,8 +82,10 @@ class Address:
                     "it where the node is started",
                     variable=name,
                 )
-            # A password may hold what ends a URL's part; libav takes the quoting off again.
-            return quote(values[name], safe="") if match.start() < authority else values[name]
+            # A password may hold what ends a URL's part. Before the @ libav takes the quoting off
+            # again, in a query the camera does.
+            secret = match.start() < at or 0 <= query < match.start()
+            return quote(values[name], safe="") if secret else values[name]
 
         return _VARIABLE.sub(fill, self.text)
 
@@ -108,12 +119,8 @@ def parse_source(text: str, folder: Path | None = None) -> Address:
         )
     scheme = _SCHEME.match(text)
     if scheme is None:
-        path = Path(text).expanduser()
-        path = path if path.is_absolute() or folder is None else folder / path
-        observed = path.suffix.lower() == ".parquet"
-        kind = SourceKind.OBSERVATIONS if observed else SourceKind.VIDEO
-        return Address(kind, str(path), str(path))
-    shown = redact(text)
+        return _file(text, folder)
+    shown = hidden(text)
     if scheme[1].lower() not in ("rtsp", "rtsps"):
         raise SourceError(
             f"{shown}: {scheme[1]} is not spoken here; give rtsp://, rtsps:// or a path. "
@@ -122,6 +129,24 @@ def parse_source(text: str, folder: Path | None = None) -> Address:
     _check_password(text, shown)
     _check_url(text, shown)
     return Address(SourceKind.RTSP, shown, text)
+
+
+def _file(text: str, folder: Path | None) -> Address:
+    if _NEARLY_URL.search(text):
+        raise SourceError(
+            f"{hidden(text)} is no path and lacks the beginning of a URL: write rtsp://HOST/PATH; "
+            "a file may not have a : before an @, nor a = after a ?, in its path"
+        )
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise SourceError(
+            f"{text}: there is no such user on this machine; write the path from / on"
+        ) from None
+    path = path if path.is_absolute() or folder is None else folder / path
+    observed = path.suffix.lower() == ".parquet"
+    kind = SourceKind.OBSERVATIONS if observed else SourceKind.VIDEO
+    return Address(kind, str(path), str(path))
 
 
 def _check_url(text: str, shown: str) -> None:
@@ -155,19 +180,35 @@ def _check_password(text: str, shown: str) -> None:
 def redact(text: str) -> str:
     """Take credentials out of every URL in a text.
 
-    What stands before the @ goes, and so do the values of a query, where many cameras want them.
+    What stands before the last @ of a line goes, and so do the values of a query, where many
+    cameras want them: up to the next space.
     """
-    return _URL.sub(lambda match: _redacted(match[0]), text)
+    return _URLS.sub(lambda match: _redacted(match[0]), text)
 
 
 def _redacted(url: str) -> str:
-    begin = url.index("://") + 3
-    at = url.rfind("@", begin, _end_of_authority(url))
-    head, rest = url[:begin], url[begin:]
-    if at >= 0:
-        rest = f"{HIDDEN}@{url[at + 1 :]}"
+    begin, at = url.index("://") + 3, url.rfind("@")
+    if _EITHER.search(url):
+        return url[:begin] + HIDDEN
+    rest = f"{HIDDEN}{url[at:]}" if at >= begin else url[begin:]
+    return url[:begin] + _QUERY.sub(f"?{HIDDEN}", rest)
+
+
+def hidden(text: str) -> str:
+    """Show a text that should be a URL or a host, as a whole, without credentials.
+
+    Nothing before its last @ is shown, no value of its query, and no port that is no number, as
+    where the @ was forgotten. Where an @ follows a ?, nothing is: it may be either's.
+    """
+    begin = text.find("://") + 3 if "://" in text else 0
+    at = text.rfind("@")
+    if 0 <= text.find("?", begin) < at:
+        return text[:begin] + HIDDEN
+    rest = f"{HIDDEN}{text[at:]}" if at >= begin else text[begin:]
     path, question, _query = rest.partition("?")
-    return f"{head}{path}{question}{HIDDEN if question else ''}"
+    host, slash, path = path.partition("/")
+    host = _PORT.sub(rf"\1:{HIDDEN}", host)
+    return f"{text[:begin]}{host}{slash}{path}{question}{HIDDEN if question else ''}"
 
 
 def _end_of_authority(url: str) -> int:

@@ -48,6 +48,48 @@ def test_credentials_are_hidden(text: str, shown: str) -> None:
     assert redact(text) == shown
 
 
+def test_credentials_in_a_query_are_quoted() -> None:
+    """A camera would take its query apart at what a password may hold."""
+    address = parse_source("rtsp://${HOST}/${WAY}?user=${CAM_USER}&password=${CAM_PASSWORD}&c=1")
+    values = {"HOST": "h:554", "WAY": "a/b?ch=1", "CAM_USER": "ann", "CAM_PASSWORD": "a&b#c d"}
+    assert address.url(values) == ("rtsp://h:554/a/b?ch=1?user=ann&password=a%26b%23c%20d&c=1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://ann:se'cret@h/a",
+        'rtsp://ann:se"cret@h/a',
+        "rtsp://ann:se<cret@h/a",
+        "rtsp://ann:se cret@h/a",
+        "rtsp://ann:s?ecret@h/a",
+        "rtsp://ann:secret/a",
+        "rtsp://h:x/a?user=ann&password=s'ecret",
+        "http://h/a?user=ann&password=se@cret",
+        "ann:secret@h/a",
+        "rtsp:/ann:secret@h/a",
+        "rtsp//ann:secret@h/a",
+        "rtsp:ann:secret@h/a",
+        "h/a?user=ann&password=secret",
+    ],
+)
+def test_no_mistake_shows_a_password(text: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        parse_source(text)
+    assert "cret" not in str(caught.value)
+    if "://" in text and "@" in text:
+        assert "cret" not in redact(f"cannot open {text}: no")
+
+
+def test_a_query_is_hidden_whatever_it_holds() -> None:
+    assert parse_source("rtsp://h/a?user=u&password=s'e c<r>t").shown == "rtsp://h/a?***"
+
+
+def test_a_folder_of_nobody_says_so() -> None:
+    with pytest.raises(SourceError, match="no such user on this machine"):
+        parse_source("~nobody-of-that-name/cam1.mp4")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
