@@ -134,8 +134,8 @@ def parse_source(text: str, folder: Path | None = None) -> Address:
 def _file(text: str, folder: Path | None) -> Address:
     if _NEARLY_URL.search(text):
         raise SourceError(
-            f"{hidden(text)} is no path and lacks the beginning of a URL: write rtsp://HOST/PATH; "
-            "a file may not have a : before an @, nor a = after a ?, in its path"
+            f"{hidden(text)} lacks the beginning of a URL, and no path may hold a : before an @ or "
+            "a = after a ?: rename the file, or write rtsp://HOST/PATH"
         )
     try:
         path = Path(text).expanduser()
