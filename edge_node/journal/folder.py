@@ -82,8 +82,9 @@ def file_bytes(folder: Path, place: Place) -> int:
     """Give the size of a file with what SQLite keeps beside it."""
     total = 0
     for companion in COMPANIONS:
-        path = folder / (place.name + companion)
-        total += path.stat().st_size if path.exists() else 0
+        # A log may go between two looks at it.
+        with suppress(FileNotFoundError):
+            total += (folder / (place.name + companion)).stat().st_size
     return total
 
 

@@ -34,8 +34,10 @@ from edge_node.journal.spare import adopt
 from tipoff.errors import ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from edge_node.journal.heads import SignedHead
 
 MENDING_RECORDS = 1_000_000
 """Records of one file that are written anew, at most; a file never has as many."""
@@ -157,11 +159,23 @@ def _cut(folder: Path, session: str, found: list[Place], walked: Walked) -> Dama
         mended = Place(place.first, place.epoch, place.mended + 1)
         with SegmentReader(folder / place.name) as reader:
             good = _first(reader.linked(), walked.good)
-            create(folder / mended.name, reader.beginning, good)
+            create(folder / mended.name, reader.beginning, good, _heads_of(reader, good))
     # Last ones first: whatever is left by an interruption is a journal that ends earlier.
     names = [later.name for later in reversed(found[walked.index :])]
     aside = move_aside(folder, names, walked.damage.reason)
     return Damage(walked.damage.record, walked.damage.reason, aside)
+
+
+def _heads_of(reader: SegmentReader, good: Sequence[Linked]) -> list[SignedHead]:
+    """Give the signed heads of good records: without them nobody could prove who wrote those."""
+    before = reader.beginning.before
+    hashes = {before.record: before.hash, **{one.record.record: one.hash for one in good}}
+    try:
+        heads = reader.heads()
+    except JournalDamagedError as error:
+        log.warning("signed heads were lost to damage", reason=str(error))
+        return []
+    return [head for head in heads if hashes.get(head.record) == head.hash and head.holds]
 
 
 def _first(linked: Iterable[Linked], count: int) -> list[Linked]:

@@ -42,25 +42,34 @@ _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?)"
 
 
-def create(path: Path, beginning: Beginning, records: Sequence[Linked]) -> None:
+def create(
+    path: Path,
+    beginning: Beginning,
+    records: Sequence[Linked],
+    heads: Iterable[SignedHead] = (),
+) -> None:
     """Write a new file, whole or not at all, durable on return.
 
     Args:
         path: The file; it must not be there.
         beginning: What it goes on from.
         records: Its first records.
+        heads: Its first signed heads.
 
     Raises:
         sqlite3.Error, OSError: It cannot be written.
     """
     part = path.with_name(path.name + ".part")
-    create_blank(part, beginning, records)
+    create_blank(part, beginning, records, heads)
     part.rename(path)
     sync_folder(path.parent)
 
 
 def create_blank(
-    path: Path, beginning: Beginning | None = None, records: Sequence[Linked] = ()
+    path: Path,
+    beginning: Beginning | None = None,
+    records: Sequence[Linked] = (),
+    heads: Iterable[SignedHead] = (),
 ) -> None:
     """Write a file that nobody looks at yet; its content is durable on return, its name is not.
 
@@ -68,6 +77,7 @@ def create_blank(
         path: The file; what is there of it goes.
         beginning: What it goes on from; None: that is said later.
         records: Its first records.
+        heads: Its first signed heads.
 
     Raises:
         sqlite3.Error, OSError: It cannot be written.
@@ -83,6 +93,7 @@ def create_blank(
         if beginning is not None:
             base.executemany(_INSERT_META, rows.meta(beginning))
         base.executemany(_INSERT, map(rows.row, records))
+        base.executemany(_INSERT_HEAD, map(rows.head_row, heads))
         base.execute("COMMIT")
         base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with path.open("rb") as file:
