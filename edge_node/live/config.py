@@ -41,6 +41,7 @@ from edge_node.live.settings import (
 )
 from edge_node.planner import PlanOptions
 from edge_node.posing import PoseOptions
+from tipoff.credentials import hidden
 
 if TYPE_CHECKING:
     from edge_node.area import Area
