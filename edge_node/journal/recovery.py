@@ -7,6 +7,7 @@ damaged one, so that what is moved aside is what was found.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
@@ -252,8 +253,15 @@ def _finish_pruning(folder: Path, oldest: int) -> None:
 
 
 def _make_durable(folder: Path, found: list[Place]) -> None:
-    """Fold in what a killed process left in the logs: it is about to be built upon."""
+    """Sync and fold in what a killed process left in the logs: it is about to be built upon.
+
+    What somebody who reads keeps from being folded in stays in the log, durable as well.
+    """
     for place in found:
-        if (folder / (place.name + "-wal")).exists():
-            with suppress(sqlite3.Error):
-                fold(folder / place.name, truncate=True)
+        log_path = folder / (place.name + "-wal")
+        if not log_path.exists():
+            continue
+        with log_path.open("rb") as file:
+            os.fsync(file.fileno())
+        with suppress(sqlite3.Error):
+            fold(folder / place.name, truncate=True)
