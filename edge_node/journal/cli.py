@@ -53,12 +53,12 @@ def list_journals(journals: Path | None, as_json: bool) -> None:
 
 
 def _row(name: str, folder: Path) -> dict[str, Any]:
-    from edge_node.journal.errors import JournalDamagedError
+    from edge_node.journal.errors import JournalDamagedError, JournalError
     from edge_node.journal.reading import JournalReader
 
     try:
         found = JournalReader(folder).overview()
-    except JournalDamagedError as error:
+    except (JournalDamagedError, JournalError) as error:
         unknown = {"first": 0, "last": 0, "epoch": 0, "size_gb": 0.0, "written": False}
         return {"session": name, "folder": str(folder), **unknown, "damage": error.message}
     damage = f"damage was moved aside: {', '.join(found.aside)}" if found.aside else ""
