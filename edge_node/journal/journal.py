@@ -100,7 +100,7 @@ class Journal:
     ) -> None:
         self.folder, self.facts, self.options = folder, facts, options
         self.recovered = recovered
-        """What was there; None: nothing."""
+        """What was there, until :meth:`forget`; None: nothing."""
         marked = read_mark(folder)
         known = marked.epoch if isinstance(marked, Marked) else 0
         self.epoch = max(last_epoch(folder), recovered.epoch if recovered else 0, known) + 1
@@ -165,6 +165,14 @@ class Journal:
     def resumes(self) -> bool:
         """Whether the tracker is to go on with what it knew: by `resuming.resume_tracker`."""
         return self.recovered is not None and self.recovered.resumable
+
+    def forget(self) -> None:
+        """Let go of the calls and messages that were recovered, once a session goes on from them.
+
+        Five minutes of two streams are hundreds of megabytes. The rest of what was found stays.
+        """
+        if self.recovered is not None:
+            self.recovered = replace(self.recovered, checkpoint=None, calls=(), messages={})
 
     @property
     def tip(self) -> Tip:

@@ -101,6 +101,7 @@ def open_parts(settings: SessionSettings, report: Callable[[str], None]) -> Iter
         journal = Journal.open(journal_folder(settings), facts, key, _journal_options(settings))
         opened.callback(journal.close)
         resumed = resume(journal, rig, options, area)
+        journal.forget()
         # Whoever goes on in the middle of a game has no second to spare for it.
         rate_hz = 0.0 if journal.resumes else _sustainable_hz(settings, rig, inference)
         yield Opened(settings, rig, area, models, inference, key, facts, journal, resumed, rate_hz)
