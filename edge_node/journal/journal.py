@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from edge_node.journal.carried import lower_carried
 from edge_node.journal.chain import Record, first_hash, link, session_id
 from edge_node.journal.codec import STREAMS, encode
 from edge_node.journal.entries import Checkpointed, Ended, Opened, Snapped
 from edge_node.journal.errors import JournalError, JournalFullError
 from edge_node.journal.folder import Place, last_epoch, places, sync_folder, writing
 from edge_node.journal.heads import SignedHead, Tip, sign
-from edge_node.journal.keeping import Keeper, KeepOptions, lower_carried
+from edge_node.journal.keeping import Keeper, KeepOptions
 from edge_node.journal.mark import Mark, Marked, read_mark
 from edge_node.journal.recovery import recover
 from edge_node.journal.segment import Beginning, Linked, SegmentWriter, create

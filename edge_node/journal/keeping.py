@@ -5,7 +5,6 @@ In a thread of its own, so that no commit waits for it; what fails is tried agai
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from edge_node.journal.carried import read_carried, write_carried
 from edge_node.journal.errors import JournalDamagedError, JournalError
 from edge_node.journal.folder import (
     Place,
@@ -41,11 +41,9 @@ MAX_FINISHED = 64
 CLOSE_WITHIN_S = 30.0
 """How long the thread is waited for at the end."""
 FOLD_WITHIN_S = 1.0
-"""How long whoever reads a full file is waited for; its log is folded in at a later turn then."""
+"""How long whoever reads a full file is waited for; its log is folded in at a later turn else."""
 REFUSED_EVERY_S = 1.0
 """How often commits that fail make for a turn, at most."""
-CARRIED = "carried"
-"""File with the newest record that has been carried up."""
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +143,7 @@ class Keeper:
         if self._thread.is_alive():
             return False
         self._spare.discard()
-        self._fold(last, truncate=True)
+        self._fold_all(last)
         return True
 
     def _run(self) -> None:
@@ -158,20 +156,16 @@ class Keeper:
         _try(self._close_finished)
 
     def _close_finished(self) -> None:
+        self._logged = [path for path in self._logged if path.exists() and not self._fold_all(path)]
         while True:
             with self._lock:
                 if not self._finished:
-                    break
+                    return
                 writer = self._finished.pop(0)
-            # Beyond the bound it is the next start that folds it in.
-            self._logged = [*self._logged, writer.path][-MAX_FINISHED:]
             writer.close()
-        self._logged = [path for path in self._logged if self._is_logged(path)]
-
-    def _is_logged(self, path: Path) -> bool:
-        """Fold a closed file's log in, and say whether that is to be tried again."""
-        wait_s = 0.0 if self._stopping else FOLD_WITHIN_S
-        return path.exists() and not self._fold(path, truncate=True, wait_s=wait_s)
+            if not self._fold_all(writer.path, 0.0 if self._stopping else FOLD_WITHIN_S):
+                # Beyond the bound it is the next start that folds it in.
+                self._logged = [*self._logged, writer.path][-MAX_FINISHED:]
 
     def _prune(self) -> None:
         with self._lock:
@@ -198,9 +192,17 @@ class Keeper:
                 self._unfolded = 0
 
     @staticmethod
-    def _fold(path: Path, *, truncate: bool = False, wait_s: float = 0.0) -> bool:
+    def _fold(path: Path) -> None:
         try:
-            return fold(path, truncate=truncate, wait_s=wait_s)
+            fold(path)
+        except sqlite3.Error as error:
+            log.warning("a journal's log was not folded", file=path.name, reason=str(error))
+
+    @staticmethod
+    def _fold_all(path: Path, wait_s: float = 0.0) -> bool:
+        """Fold in the log of a closed file; say whether nothing is left of it."""
+        try:
+            return fold(path, truncate=True, wait_s=wait_s)
         except sqlite3.Error as error:
             log.warning("a journal's log was not folded", file=path.name, reason=str(error))
             return False
@@ -288,54 +290,6 @@ def prune_by_hand(folder: Path, options: KeepOptions) -> list[Place]:
             return prune(folder, replace(options, carried=carried is not None), mark, carried or 0)
         finally:
             mark.close()
-
-
-def read_carried(folder: Path) -> int | None:
-    """Give the newest record that has been carried up.
-
-    Returns:
-        Its number; 0 where it cannot be read, so that nothing goes for it; None where nobody
-        carries anything up.
-    """
-    path = folder / CARRIED
-    try:
-        return int(path.read_text("ascii"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        log.warning("what was carried up cannot be read", file=str(path), reason=str(error))
-        return 0
-
-
-def write_carried(folder: Path, record: int) -> None:
-    """Keep the newest record that has been carried up, durably.
-
-    Raises:
-        OSError: It cannot be written; what was kept before is still there.
-    """
-    part = folder / f"{CARRIED}.part"
-    with part.open("w", encoding="ascii") as file:
-        file.write(f"{record}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / CARRIED)
-    sync_folder(folder)
-
-
-def lower_carried(folder: Path, last: int) -> None:
-    """See that what is written next does not count as carried up: numbers are used again.
-
-    Args:
-        folder: The journal's folder.
-        last: Its newest record.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    carried = read_carried(folder)
-    if carried is not None and carried > last:
-        log.warning("more was carried up than the journal holds", carried=carried, last=last)
-        write_carried(folder, last)
 
 
 def _too_large(total: int, options: KeepOptions) -> bool:

@@ -244,6 +244,8 @@ def _tidy(folder: Path, mark: Marked | BadMark) -> dict[str, str]:
 def _finish_pruning(folder: Path, oldest: int) -> None:
     """Remove files that were to go: what is left of them may lack its log, and is no damage."""
     found = places(folder)
+    if not any(place.first == oldest for place in found):
+        return  # A pruning leaves the file that begins there, whatever becomes of the others.
     for place, later in pairwise(found):
         if later.first > oldest:
             break

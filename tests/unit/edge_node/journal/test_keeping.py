@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_node.journal.carried import CARRIED, read_carried, write_carried
 from edge_node.journal.entries import Snapped
 from edge_node.journal.errors import JournalBusyError, JournalError
 from edge_node.journal.folder import (
@@ -22,15 +23,7 @@ from edge_node.journal.folder import (
     places,
     writing,
 )
-from edge_node.journal.keeping import (
-    CARRIED,
-    Keeper,
-    KeepOptions,
-    prune,
-    prune_by_hand,
-    read_carried,
-    write_carried,
-)
+from edge_node.journal.keeping import Keeper, KeepOptions, prune, prune_by_hand
 from edge_node.journal.mark import Mark, Marked, read_mark
 from edge_node.journal.resuming import resume_tracker
 from edge_node.journal.segment import fold
