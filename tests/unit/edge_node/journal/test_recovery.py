@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -295,3 +296,15 @@ def test_opening_and_closing_do_not_wait_for_who_reads(killed: tuple[Path, int])
             next(more)
             journal.close()
         assert time.monotonic() - began_s < LEAVE_WITHIN_S
+
+
+def test_a_mark_that_names_no_file_removes_none(tmp_path: Path) -> None:
+    for _ in range(3):
+        opened(tmp_path).close()
+    marked = read_mark(tmp_path)
+    assert isinstance(marked, Marked)
+    Mark(tmp_path, replace(marked, oldest=marked.tip.record + 5)).close()
+    found = recover(tmp_path, facts().session, CHECK_BYTES)
+    assert found is not None
+    assert found.damages == ()
+    assert len(places(tmp_path)) == 3
