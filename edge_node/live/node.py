@@ -119,7 +119,8 @@ class LiveNode:
     # ---- parts
 
     def _hub(self, kind: StreamKind) -> Hub:
-        past = self._opened.resumed.past.get(str(kind), ())
+        # The hub drops the past as it ages; nobody else is to keep it for the game's rest.
+        past = self._opened.resumed.past.pop(str(kind), ())
         settings = self._opened.settings
         held = round(settings.streams.hold_s * settings.tracking.rate_hz)
         return Hub(describe(self._opened, kind), HubLimits(max_snapshots=held), past=past)
