@@ -6,7 +6,8 @@ stand in the stream's header; the values that decided stand in every message.
 
 - Views: every person on court is seen by enough cameras in every snapshot of the window. A person's
   views are the lower median over the joints that are given, inferred ones counting 0: a hand behind
-  a body does not make a person unseen, and one seen by two cameras in most joints is.
+  a body does not make a person unseen, and one seen by two cameras in most joints is. As many
+  cameras are live and used, too: with fewer, that nobody is tracked says nothing.
 - Standard deviations: the 95th percentile, by nearest rank over all people in all snapshots of the
   window, of each person's largest joint standard deviation. A joint's is that along its worst
   direction, the root of the covariance's largest eigenvalue; one without a covariance is infinite.
@@ -17,7 +18,8 @@ stand in the stream's header; the values that decided stand in every message.
   frozen or gone and is left out does no harm: what is left is judged by the other rules. One whose
   silence nobody understands, or that is named as wrong and used all the same, may do any.
 
-No clock in here: the caller says what time it is.
+No clock in here: the caller says what time it is, on two of them. A snapshot's age when it comes is
+told by the wall's clock, as its time is; how long ago that was by one that nobody sets.
 """
 
 from __future__ import annotations
@@ -144,6 +146,12 @@ def unexplained(cameras: Iterable[CameraHealth], time_ns: int) -> tuple[str, ...
     return tuple(camera.name for camera in cameras if _is_unexplained(camera, time_ns))
 
 
+def _usable(cameras: Iterable[CameraHealth]) -> int | None:
+    """Count the cameras that are live and used; None where nothing is known of any."""
+    used = [camera.state is CameraState.LIVE and not camera.left_out for camera in cameras]
+    return sum(used) if used else None
+
+
 def _is_unexplained(camera: CameraHealth, time_ns: int) -> bool:
     if camera.state in _GONE:
         return False
@@ -161,10 +169,10 @@ def _is_unexplained(camera: CameraHealth, time_ns: int) -> bool:
 class _Noted:
     """What is kept of a snapshot."""
 
-    made_ns: int
-    """When it was made, on the caller's clock."""
-    born_ns: int
-    """What its age counts from, on the same clock."""
+    came_ns: int
+    """When it came, on the steady clock."""
+    age_ns: int
+    """Its age then; below 0: it is from the future."""
     oldest_ns: int
     """Highest age that the newest snapshot reached before this one came, and of this one then."""
     least_views: int | None
@@ -188,28 +196,32 @@ class Officials:
         self._lock = threading.Lock()
         self._noted: deque[_Noted] = deque(maxlen=MAX_WINDOW_SNAPSHOTS)
         self._unexplained: tuple[str, ...] = ()
+        self._usable: int | None = None
         self._off_reason = ""
 
-    def note(self, frame: TrackedFrame, now_ns: int) -> None:
+    def note(self, frame: TrackedFrame, now_ns: int, steady_ns: int | None = None) -> None:
         """Take in a snapshot of the live stream.
 
         Args:
             frame: With the health of all cameras.
             now_ns: Now, in ns UTC.
+            steady_ns: Now, on a clock that nobody sets; None: on the same.
         """
         tracks = frame.snapshot
         views = person_views(tracks)
         stds_m = person_stds_m(tracks)
-        named = unexplained(frame.cameras, frame.time_ns)
-        born_ns = frame.time_ns if self._utc else now_ns
+        named, usable = unexplained(frame.cameras, frame.time_ns), _usable(frame.cameras)
+        came_ns = now_ns if steady_ns is None else steady_ns
+        age_ns = now_ns - frame.time_ns if self._utc else 0
         with self._lock:
-            oldest_ns = now_ns - born_ns
+            oldest_ns = age_ns
             if self._noted:
-                oldest_ns = max(oldest_ns, now_ns - self._noted[-1].born_ns)
+                before = self._noted[-1]
+                oldest_ns = max(oldest_ns, before.age_ns + came_ns - before.came_ns)
             least = int(views.min()) if len(views) else None
-            self._noted.append(_Noted(now_ns, born_ns, oldest_ns, least, stds_m))
-            self._unexplained = named
-            self._forget(now_ns)
+            self._noted.append(_Noted(came_ns, age_ns, oldest_ns, least, stds_m))
+            self._unexplained, self._usable = named, usable
+            self._forget(came_ns)
 
     def note_cameras(self, cameras: Iterable[CameraHealth], time_ns: int) -> None:
         """Take in how the cameras do while no snapshot comes.
@@ -218,14 +230,15 @@ class Officials:
             cameras: Health of all cameras.
             time_ns: Now, in the time base of their capture times.
         """
-        named = unexplained(cameras, time_ns)
+        cameras = tuple(cameras)
+        named, usable = unexplained(cameras, time_ns), _usable(cameras)
         with self._lock:
-            self._unexplained = named
+            self._unexplained, self._usable = named, usable
 
-    def _forget(self, now_ns: int) -> None:
+    def _forget(self, steady_ns: int) -> None:
         # One more than the window holds: it says that the window is whole.
-        start_ns = now_ns - self.rules.window_ns
-        while len(self._noted) > 1 and self._noted[1].made_ns <= start_ns:
+        start_ns = steady_ns - self.rules.window_ns
+        while len(self._noted) > 1 and self._noted[1].came_ns <= start_ns:
             self._noted.popleft()
 
     def turn_off(self, reason: str) -> None:
@@ -244,30 +257,33 @@ class Officials:
         with self._lock:
             self._off_reason = ""
 
-    def judge(self, now_ns: int) -> Availability:
-        """Say how it stands now, in ns UTC."""
+    def judge(self, steady_ns: int) -> Availability:
+        """Say how it stands now, in ns on the steady clock of :meth:`note`."""
         with self._lock:
-            self._forget(now_ns)
-            start_ns = now_ns - self.rules.window_ns
-            whole = bool(self._noted) and self._noted[0].made_ns <= start_ns
-            window = [one for one in self._noted if one.made_ns > start_ns]
+            self._forget(steady_ns)
+            start_ns = steady_ns - self.rules.window_ns
+            whole = bool(self._noted) and self._noted[0].came_ns <= start_ns
             newest = self._noted[-1] if self._noted else None
-            named, by_hand = self._unexplained, self._off_reason
+            # The newest counts in any case: it is what stands while none comes.
+            window = [one for one in self._noted if one.came_ns > start_ns or one is newest]
+            named, usable, by_hand = self._unexplained, self._usable, self._off_reason
         values = Availability(
             AvailabilityState.AVAILABLE,
             least_views=min(
                 (one.least_views for one in window if one.least_views is not None), default=None
             ),
             std_p95_m=_percentile([one.stds_m for one in window]),
-            snapshot_age_ns=None if newest is None else now_ns - newest.born_ns,
+            snapshot_age_ns=None if newest is None else newest.age_ns + steady_ns - newest.came_ns,
             unexplained_cameras=named,
         )
         if by_hand:
             return replace(values, state=AvailabilityState.OFF, detail=f"by hand: {by_hand}")
         worst_ns = max((one.oldest_ns for one in window), default=0)
-        future = any(one.made_ns - one.born_ns < -self.rules.max_snapshot_age_ns for one in window)
+        future = any(one.age_ns < -self.rules.max_snapshot_age_ns for one in window)
         found = _judge_ages(values, self.rules, worst_ns, whole=whole, future=future)
-        return found if found.state is AvailabilityState.OFF else _judge_rest(found, self.rules)
+        if found.state is AvailabilityState.OFF:
+            return found
+        return _judge_rest(found, self.rules, usable)
 
 
 def _percentile(stds_m: list[NDArray[np.float64]]) -> float | None:
@@ -300,8 +316,11 @@ def _judge_ages(
     return values
 
 
-def _judge_rest(values: Availability, rules: AvailabilityRules) -> Availability:
-    if values.least_views is not None and values.least_views < rules.min_views:
+def _judge_rest(values: Availability, rules: AvailabilityRules, usable: int | None) -> Availability:
+    if usable is not None and usable < rules.min_views:
+        detail = f"{usable} cameras are live and used, and {rules.min_views} must see everybody"
+        values = _fail(values, AvailabilityRule.VIEWS, detail)
+    elif values.least_views is not None and values.least_views < rules.min_views:
         detail = f"somebody was seen by {values.least_views} cameras"
         values = _fail(values, AvailabilityRule.VIEWS, detail)
     if values.std_p95_m is not None and not values.std_p95_m <= rules.max_std_m:

@@ -48,6 +48,16 @@ class SessionEnd:
     """The encoded response."""
 
 
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """What a hub tells time by."""
+
+    wall_ns: Callable[[], int] = time.time_ns
+    """Gives now, in ns UTC: what messages say."""
+    steady_ns: Callable[[], int] = time.monotonic_ns
+    """Gives now on a clock that nobody sets: how old what was said is."""
+
+
 class Hub:
     """A sink that numbers, encodes and holds snapshots. Any thread may call any method.
 
@@ -60,7 +70,7 @@ class Hub:
         self,
         description: SessionDescription,
         limits: HubLimits | None = None,
-        clock_ns: Callable[[], int] = time.time_ns,
+        clocks: Clocks | None = None,
         past: Sequence[Held] = (),
         first: int = 1,
     ) -> None:
@@ -70,7 +80,7 @@ class Hub:
             description: The fixed part of the header. Its epoch must be new to the session, because
                 the sequences begin at 1.
             limits: What is held at most.
-            clock_ns: Gives now, in ns UTC.
+            clocks: What it tells time by.
             past: What is left of earlier epochs, in order and without holes but between epochs.
             first: Sequence of the first snapshot to come: more than 1 where a past game is served
                 again whose journal begins within an epoch.
@@ -79,13 +89,13 @@ class Hub:
             ValueError: The past is not in order, has holes, or reaches into the new epoch.
         """
         self.description = description
-        self._clock_ns = clock_ns
+        self._clocks = clocks or Clocks()
         self._lock = threading.Lock()
         self._ring = Ring(description.epoch, limits or HubLimits(), past, first)
         self._prepared = first - 1
         self._closed = False
         self._end: SessionEnd | None = None
-        self._said, self._said_ns = NOTHING_TO_SAY, clock_ns()
+        self._said, self._said_ns = NOTHING_TO_SAY, self._clocks.steady_ns()
         self._head: SignedHead | None = None
         self._changes = 0
         self._listeners: list[Callable[[], None]] = []
@@ -104,13 +114,13 @@ class Hub:
         if self._closed or self._end is not None:
             raise RuntimeError("a frame was written to the hub after its end")
         sequence = self._prepared + 1
-        epoch, now_ns = self.description.epoch, self._clock_ns()
+        epoch, now_ns = self.description.epoch, self._clocks.wall_ns()
         said = state or NOTHING_TO_SAY
         message = encode_snapshot(frame, epoch, sequence, now_ns, said)
         self._prepared = sequence
         held = Held(epoch, sequence, frame.time_ns, message)
         with self._lock:
-            self._say(said, now_ns)
+            self._say(said)
             # Behind what was prepared within this epoch there is no restart.
             return self._ring.behind_last(held) if sequence == self._ring.first else held
 
@@ -159,13 +169,13 @@ class Hub:
         """
         with self._lock:
             self._head = head or self._head
-            changed = self._say(state, self._clock_ns())
+            changed = self._say(state)
         if changed:
             self._notify()
 
-    def _say(self, state: NodeState, now_ns: int) -> bool:
+    def _say(self, state: NodeState) -> bool:
         changed = _verdict(self._said) != _verdict(state)
-        self._said, self._said_ns = state, now_ns
+        self._said, self._said_ns = state, self._clocks.steady_ns()
         self._changes += changed
         return changed
 
@@ -176,11 +186,12 @@ class Hub:
         own rules, and what comes of that is said by :meth:`heartbeat`.
         """
         with self._lock:
-            self._age(self._clock_ns())
+            self._age()
             return self._changes
 
-    def _age(self, now_ns: int) -> NodeState:
+    def _age(self) -> NodeState:
         """Give what may still be said of the node; the lock is held."""
+        now_ns = self._clocks.steady_ns()
         said, rules = self._said, self.description.availability_rules
         if said.availability is None or rules is None:
             return said
@@ -194,9 +205,9 @@ class Hub:
     def heartbeat(self) -> bytes:
         """Encode a heartbeat: how things stand now."""
         with self._lock:
-            now_ns = self._clock_ns()
-            state, newest, head = self._age(now_ns), self._ring.newest, self._head
-        return encode_heartbeat(self.description.epoch, newest, now_ns, state, head)
+            state, newest, head = self._age(), self._ring.newest, self._head
+            sent_ns = self._clocks.wall_ns()
+        return encode_heartbeat(self.description.epoch, newest, sent_ns, state, head)
 
     @property
     def ended(self) -> SessionEnd | None:

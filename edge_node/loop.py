@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tipoff.errors import DeadlineError
+from tipoff.stream_errors import OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
 THREAD_NAME = "tipoff-grpc-loop"
 """Name of the loop's thread."""
+MAX_THREADS = 16
+"""Calls that have a thread of their own at one time, at most."""
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
+_threads = threading.BoundedSemaphore(MAX_THREADS)
 
 
 def grpc_loop() -> asyncio.AbstractEventLoop:
@@ -50,3 +55,31 @@ def run_in_loop(work: Coroutine[Any, Any, T], within_s: float) -> T:
             raise
         future.cancel()
         raise DeadlineError(f"the gRPC server did not answer within {within_s:g} s") from None
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """Run in a thread of its own what may wait, so that the loop and its streams do not.
+
+    The threads are no executor's: a process that ends does not wait for one behind a dead disk.
+
+    Raises:
+        OverloadedError: MAX_THREADS calls are still on their way.
+    """
+    if not _threads.acquire(blocking=False):
+        raise OverloadedError(
+            f"{MAX_THREADS} calls before this one have not returned: look into the node's log for "
+            "what they wait for, and try again"
+        )
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:
+            done.set_exception(error)
+        finally:
+            _threads.release()
+
+    threading.Thread(target=run, name="call", daemon=True).start()
+    # Shielded: a caller that goes takes nothing back of what is on its way.
+    return await asyncio.shield(asyncio.wrap_future(done))

@@ -19,6 +19,7 @@ from edge_node.inference import Found
 from edge_node.planner import Planner
 from edge_node.posing import Expected, sift
 from edge_node.sizes import size_factor
+from tipoff.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,13 +140,34 @@ class Perception:
         self.members = Membership(area)
         self.posed_share = 1.0
         """Part of the people who are posed in a round, those from whom most is gained."""
-        self._factors: dict[int, NDArray[np.float64]] = {}
+        self._factors: dict[int, tuple[tuple[int, int], NDArray[np.float64]]] = {}
+
+    def check(self, frame: Frame) -> None:
+        """Refuse a frame that cannot be used; a live camera may change what it gives at any time.
+
+        Raises:
+            FrameSizeError: Its picture is of a size that its camera was not calibrated for.
+            ConflictError: It is a picture, and there is nothing to look with.
+        """
+        if not isinstance(frame, CameraFrame):
+            return
+        if self._inference is None:
+            raise ConflictError(
+                f"camera {frame.name} gives pictures and the session has no models to look with, "
+                "since every source in its file is a recording of observations: give the camera "
+                "such a recording",
+                camera=frame.name,
+            )
+        self._factor(frame)
 
     def begin(self, frames: Sequence[Frame]) -> list[Asked]:
         """Plan a round and ask its questions.
 
         Args:
             frames: In order of time and camera, one of a camera at most.
+
+        Raises:
+            TipoffError: As :meth:`check` says.
         """
         pictures = [frame for frame in frames if self._in_time(frame)]
         worth = self._worth_posing(pictures) if pictures and self.posed_share < 1.0 else None
@@ -170,7 +192,7 @@ class Perception:
     def _ask(self, frame: CameraFrame, tasks: list[Task]) -> Promise | None:
         if not tasks:
             return None
-        assert self._inference is not None, "a picture came and there is nothing to look with"
+        assert self._inference is not None, "check() was not asked about a picture"
         return self._inference.submit(frame, tasks)
 
     def _worth_posing(self, frames: Sequence[CameraFrame]) -> frozenset[tuple[int, int]]:
@@ -275,12 +297,12 @@ class Perception:
         return Found(keypoints, found.scores, found.requests)
 
     def _factor(self, frame: CameraFrame) -> NDArray[np.float64]:
-        if frame.camera not in self._factors:
-            size = (frame.image.width_px, frame.image.height_px)
-            self._factors[frame.camera] = size_factor(
-                frame.name, size, self._rig.size[frame.camera]
-            )
-        return self._factors[frame.camera]
+        size = (frame.image.width_px, frame.image.height_px)
+        known = self._factors.get(frame.camera)
+        if known is None or known[0] != size:
+            factor = size_factor(frame.name, size, self._rig.size[frame.camera])
+            known = self._factors[frame.camera] = size, factor
+        return known[1]
 
 
 def _as_found(frame: ObservedFrame) -> Found:

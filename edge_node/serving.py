@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import signal
 import threading
 import time
 from contextlib import contextmanager
@@ -26,12 +25,12 @@ from edge_node.hub import Hub
 from edge_node.results import ResultFiles
 from edge_node.server import ServerOptions, StreamServer
 from edge_node.session import open_session
+from edge_node.signals import on_term
 from tipoff.console import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import FrameType
 
     from edge_node.session import Session, SessionOptions
 
@@ -94,7 +93,7 @@ class Stop:
             self._spread()
 
     def ask(self) -> None:
-        """Tell everybody to go. Returns at once, as a signal's handler must."""
+        """Tell everybody to go. Takes locks, and so is nothing for a signal's handler."""
         self._asked.set()
         self._spread()
 
@@ -240,16 +239,8 @@ def stop_on_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        stop.ask()
-
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
+    with on_term(stop.ask):
         yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _say(line: str) -> None:

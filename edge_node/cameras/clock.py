@@ -22,6 +22,8 @@ from itertools import pairwise
 from edge_node.frames import CaptureClock
 
 _S = 1_000_000_000
+FELL_NS = 500_000_000
+"""Media times fall by less where frames come in the order in which they are decoded."""
 BUCKET_NS = _S
 """The least of the differences is kept for each such stretch of time."""
 WINDOW_BUCKETS = 10
@@ -32,8 +34,8 @@ JUMP_NS = 200_000_000
 """An offset that is off by more is taken over at once: somebody set a clock."""
 JITTER_FRAMES = 64
 """Frames that the jitter is measured over."""
-EARLIEST_NS = -500_000_000
-"""A sender's clock may be ahead of this machine's by so much."""
+EARLIEST_NS = -20_000_000
+"""A frame cannot be here before it was taken: a sender's clock may be ahead by so much."""
 LATEST_NS = 2 * _S
 """A sender's clock may say that frames take so long to arrive, at most."""
 AGREE_NS = 5_000_000
@@ -96,6 +98,8 @@ class ArrivalClock:
         """
         self.frames += 1
         difference = arrived_ns - media_ns
+        if media_ns < self._media_ns - FELL_NS:
+            self._least.clear()  # the media clock was set back: what was before is void
         target = self._target(difference, arrived_ns)
         before = self._offset_ns
         if before is None or target < before or target - before > JUMP_NS:
@@ -190,10 +194,14 @@ class StreamClock:
             self.detail = ""
             return True
         self.detail = (
-            f"its clock is {abs(way_ns) / _S:.1f} s {'behind' if way_ns > 0 else 'ahead of'} this "
+            f"its clock is {_told(abs(way_ns))} {'behind' if way_ns > 0 else 'ahead of'} this "
             "machine's: set both by NTP or PTP; until then times are those of arrival"
         )
         return False
+
+
+def _told(length_ns: int) -> str:
+    return f"{length_ns / _S:.1f} s" if length_ns >= _S else f"{length_ns / 1e6:.0f} ms"
 
 
 class EvenBeat:

@@ -58,7 +58,7 @@ class VideoFileSource:
             if length_ns:
                 begin_ns = _loop_start(self._schedule.position_ns(), begin_ns, length_ns)
             joined = False
-            for picture, place_ns in self._decoded(begin_ns):
+            for picture, place_ns in self._decoded(begin_ns, stop):
                 if self._schedule.position_ns() - begin_ns - place_ns > BEHIND_NS:
                     # It had to be decoded for the sake of those after it. Before the first one
                     # that is in time it is no loss: the game had begun without this camera.
@@ -91,7 +91,9 @@ class VideoFileSource:
             )
         return length_ns
 
-    def _decoded(self, begin_ns: int) -> Iterator[tuple[DecodedPicture, int]]:
+    def _decoded(
+        self, begin_ns: int, stop: threading.Event
+    ) -> Iterator[tuple[DecodedPicture, int]]:
         """Give the file's pictures with their places in ns from its first one."""
         with _opened_file(self._path) as container:
             stream = container.streams.video[0]
@@ -99,6 +101,9 @@ class VideoFileSource:
             self._seek(container, stream, begin_ns)
             start = stream.start_time
             for frame in self._frames(container, stream, begin_ns):
+                # Here, so that a player that is behind and gives nothing looks as well.
+                if stop.is_set():
+                    return
                 pts = frame.pts or 0
                 start = pts if start is None else start
                 base = frame.time_base or stream.time_base or TICK
@@ -203,6 +208,8 @@ class ObservationsSource:
         from_ns = start_ns + behind_ns if behind_ns > 0 else None
         for _, time_ns, keypoints in read_observations(self._path, self._camera, from_ns):
             position_ns = begin_ns + time_ns - start_ns
+            if stop.is_set():
+                return
             if self._schedule.position_ns() - position_ns > BEHIND_NS:
                 self._tally.add(BEHIND)
                 continue

@@ -25,7 +25,7 @@ from edge_node.sizes import size_factor
 from tipoff.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from accel import Rig
@@ -333,12 +333,17 @@ class Cameras:
         return tuple(
             CameraStatus(
                 health=health,
-                source=place.attached.address.shown if place.attached is not None else "",
+                source=attached.address.shown if attached is not None else "",
                 reconnects=max(self._connections(place) - 1, 0),
                 dropped=place.tally.counts,
             )
-            for health, place in zip(self.health(), self._places, strict=True)
+            for health, place, attached in self._as_they_are()
         )
+
+    def _as_they_are(self) -> Iterator[tuple[CameraHealth, _Place, _Attached | None]]:
+        for health, place in zip(self.health(), self._places, strict=True):
+            # Asked for once: it may be taken away at any moment.
+            yield health, place, place.attached
 
     def _connections(self, place: _Place) -> int:
         attached = place.attached

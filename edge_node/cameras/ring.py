@@ -4,7 +4,8 @@ Packets are written as they came, without another encoding, into files of some s
 a key frame: MPEG transport streams for H.264 and HEVC, Matroska for anything else. Both can be read
 up to where a power cut left them. A file is called after the capture time of its first frame, in ns
 UTC, and its own times count from there, so that a clip of all cameras can be put together. A new
-file begins where the capture times leave its beat, as where a camera's clock is found.
+file begins where the capture times leave its beat, as where a camera's clock is found, and at the
+first key frame of another connection.
 
 One thread writes for all cameras. What waits for it is bounded; where a disk is too slow, video is
 left out of the ring and counted, and the cameras never wait.
@@ -12,10 +13,11 @@ left out of the ring and counted, and the cameras never wait.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -82,6 +84,7 @@ class _Held:
     """A packet on its way to the disk, free of the connection that it came by."""
 
     camera: str
+    connection: tuple[int, int]
     codec: str
     size_px: tuple[int, int]
     head: bytes
@@ -103,15 +106,22 @@ class _File:
     start_ns: int
     first: Fraction
     codec: str
+    connection: tuple[int, int]
     last_dts: int = -1
-    held: list[Segment] = field(default_factory=list)
 
 
 class CameraTap:
-    """Takes one camera's packets; never waits."""
+    """Takes the packets of one source of a camera; never waits.
 
-    def __init__(self, ring: Ring, camera: str) -> None:
-        self._ring, self._camera = ring, camera
+    Args:
+        ring: Where they go.
+        camera: Whose they are.
+        number: Which source of the ring's this is, from 0.
+    """
+
+    def __init__(self, ring: Ring, camera: str, number: int) -> None:
+        self._ring, self._camera, self._number = ring, camera, number
+        self._connections = 0
         self._stream: Any = None
         self._filter: BitStreamFilterContext | None = None
 
@@ -119,9 +129,13 @@ class CameraTap:
         """Take a packet, as it is, and when its frame was taken, ns UTC."""
         context = stream.codec_context
         head = bytes(context.extradata or b"")
+        if self._stream is not stream:
+            self._stream, self._filter = stream, None
+            self._connections += 1
         self._ring.put(
             _Held(
                 camera=self._camera,
+                connection=(self._number, self._connections),
                 codec=context.name,
                 size_px=(context.width, context.height),
                 head=head if head.startswith(START_CODES) else b"",
@@ -139,8 +153,7 @@ class CameraTap:
         codec = stream.codec_context.name
         if codec not in TRANSPORT or not head or head.startswith(START_CODES):
             return bytes(packet)
-        if self._filter is None or self._stream is not stream:
-            self._stream = stream
+        if self._filter is None:
             self._filter = BitStreamFilterContext(f"{codec}_mp4toannexb", stream)
         copy: av.Packet[Any] = av.Packet(bytes(packet))
         copy.pts, copy.dts, copy.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
@@ -164,13 +177,17 @@ class Ring:
         self._lost: Counter[str] = Counter()
         self._broken: set[str] = set()
         self._files: dict[str, _File] = {}
-        self._kept: dict[str, list[tuple[Segment, int]]] = {}
+        self._taps = itertools.count()
+        self._newest: dict[str, tuple[int, int]] = {}
         self._thread = threading.Thread(target=self._run, name="ring", daemon=True)
         self._thread.start()
 
     def tap(self, camera: str) -> CameraTap:
-        """Give what takes a camera's packets."""
-        return CameraTap(self, camera)
+        """Give what takes a camera's packets from its next source.
+
+        Of the source before nothing is kept any more once the next one has given a packet.
+        """
+        return CameraTap(self, camera, next(self._taps))
 
     @property
     def lost(self) -> Mapping[str, int]:
@@ -226,6 +243,9 @@ class Ring:
             self._finish(camera)
 
     def _write(self, held: _Held) -> None:
+        if held.connection < self._newest.get(held.camera, held.connection):
+            return  # its source was replaced, and its thread has not ended yet
+        self._newest[held.camera] = held.connection
         file = self._files.get(held.camera)
         if file is not None and self._ends(file, held):
             self._finish(held.camera)
@@ -247,7 +267,7 @@ class Ring:
 
     def _ends(self, file: _File, held: _Held) -> bool:
         """Whether a packet goes to another file."""
-        if held.codec != file.codec:
+        if held.codec != file.codec or held.connection != file.connection:
             return True
         place_ns = int((held.pts * held.base - file.first) * _S)
         long = place_ns >= self._options.segment_s * _S
@@ -272,7 +292,13 @@ class Ring:
         stream.time_base = TICK
         self._shrink(held.camera, held.capture_time_ns)
         return _File(
-            path, container, stream, held.capture_time_ns, held.pts * held.base, held.codec
+            path=path,
+            container=container,
+            stream=stream,
+            start_ns=held.capture_time_ns,
+            first=held.pts * held.base,
+            codec=held.codec,
+            connection=held.connection,
         )
 
     def _finish(self, camera: str) -> None:

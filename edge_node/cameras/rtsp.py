@@ -24,6 +24,7 @@ from edge_node.cameras.errors import CameraLostError, SourceError
 from edge_node.cameras.source import SourceClock, Taken
 from edge_node.frames import CaptureClock
 from edge_node.pictures import DecodedPicture
+from edge_node.utc import utc_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,8 @@ MAX_PROBE_BYTES = 500_000
 MAX_PROBE_US = 1_000_000
 """How long it may take to."""
 
+NO_ANSWER = "no answer in time"
+"""Why a camera is lost that is silent for too long."""
 BEFORE_KEY_FRAME = "before_key_frame"
 """A decoder begins at a key frame."""
 DECODER_BEHIND = "decoder_behind"
@@ -104,24 +107,41 @@ class PacketLine:
             self._ready.notify()
 
     def take(self, stop: threading.Event) -> _Arrived | None:
-        """Wait for a packet; None where ``stop`` is set.
+        """Wait for a packet; None where ``stop`` is set, whatever waits.
 
         Raises:
             CameraLostError: nothing comes any more.
         """
         with self._ready:
-            while not self._waiting:
-                if stop.is_set():
-                    return None
+            while not self._waiting and not stop.is_set():
                 if self._end is not None:
                     raise self._end
                 self._ready.wait(POLL_S)
-            return self._waiting.popleft()
+            return None if stop.is_set() else self._waiting.popleft()
 
     def broken(self) -> None:
         """What waits rests on a frame that is lost: go on at the next key frame."""
         with self._ready:
             self._wants_key = True
+
+
+class Silence:
+    """Says when the picture has failed to come for too long, whatever else does.
+
+    Args:
+        limit_s: How long it may.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_ns = round(limit_s * _S)
+        self._since_ns = time.monotonic_ns()
+
+    def lasts(self, *, ours: bool) -> bool:
+        """Take a packet in, of the picture or of something else; whether it is too long now."""
+        now_ns = time.monotonic_ns()
+        if ours:
+            self._since_ns = now_ns
+        return now_ns - self._since_ns > self._limit_ns
 
 
 class RtspSource:
@@ -161,6 +181,8 @@ class RtspSource:
             "fpsprobesize": "0",
             "probesize": str(MAX_PROBE_BYTES),
             "analyzeduration": str(MAX_PROBE_US),
+            # Sound and metadata are not even asked for.
+            "allowed_media_types": "video",
         }
         limits = (self._options.open_timeout_s, self._options.read_timeout_s)
         try:
@@ -184,11 +206,18 @@ class RtspSource:
         stream = container.streams.video[0]
         shown = self._address.shown
         why: Exception = CameraLostError(f"{shown} ended its stream")
+        silent = Silence(self._options.read_timeout_s)
         try:
-            for packet in container.demux(stream):
+            # All streams, though one is wanted: where another goes on, libav's own time limit
+            # begins anew with each of its packets, and nobody would look at `stop`.
+            for packet in container.demux():
                 if stop.is_set():
                     return
-                if packet.pts is None or not packet.size:
+                ours = packet.stream.index == stream.index and bool(packet.size)
+                if silent.lasts(ours=ours):
+                    why = CameraLostError(f"{shown} was lost: {NO_ANSWER}")
+                    return
+                if not ours or packet.pts is None:
                     continue
                 arrived = self._stamped(packet, container)
                 if self._tap is not None:
@@ -235,10 +264,10 @@ class RtspSource:
             self._stamps.pop(next(iter(self._stamps)))
 
     def _stamped(self, packet: av.Packet[Any], container: av.container.InputContainer) -> _Arrived:
-        utc_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+        here_ns, monotonic_ns = utc_ns(), time.monotonic_ns()
         base = packet.time_base or Fraction(1, av.time_base)
         media_ns = (packet.pts or 0) * base.numerator * _S // base.denominator
-        stamp = self._clock.stamp(media_ns, utc_ns, _sender_ns(packet, container, media_ns))
+        stamp = self._clock.stamp(media_ns, here_ns, _sender_ns(packet, container, media_ns))
         self.clock.clock, self.clock.detail = stamp.clock, self._clock.detail
         return _Arrived(packet, monotonic_ns, stamp.capture_time_ns)
 
@@ -258,5 +287,5 @@ def _sender_ns(
 def _reason(error: Exception) -> str:
     """Say why, in words that hold no URL."""
     if isinstance(error, av.error.ExitError):
-        return "no answer in time"  # libav calls it an immediate exit that was requested
+        return NO_ANSWER  # libav calls it an immediate exit that was requested
     return getattr(error, "strerror", None) or type(error).__name__

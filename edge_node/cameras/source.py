@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edge_node.cameras.address import SourceKind
 from edge_node.cameras.errors import SourceError
 from edge_node.frames import CaptureClock
+from edge_node.utc import utc_ns
 
 if TYPE_CHECKING:
     import threading
@@ -117,7 +118,7 @@ class LiveSource(Protocol):
 class Schedule:
     """When the played game began; all cameras of a group play by one."""
 
-    began_ns: int = field(default_factory=time.time_ns)
+    began_ns: int = field(default_factory=utc_ns)
     """Its beginning, ns UTC."""
     began_monotonic_ns: int = field(default_factory=time.monotonic_ns)
     """The same moment by `time.monotonic_ns`."""
@@ -125,7 +126,7 @@ class Schedule:
     @classmethod
     def since(cls, began_ns: int) -> Schedule:
         """Go on with a game that began before this process did, ns UTC."""
-        return cls(began_ns, time.monotonic_ns() - (time.time_ns() - began_ns))
+        return cls(began_ns, time.monotonic_ns() - (utc_ns() - began_ns))
 
     def position_ns(self) -> int:
         """Say how far the game is."""

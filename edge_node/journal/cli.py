@@ -350,8 +350,9 @@ def replay(session: str, journals: Path | None, as_json: bool, **given: Any) -> 
     $ tipoff replay finals --speed 4
     $ tipoff watch
     """  # noqa: D301 - click's own mark
-    from edge_node.journal.replaying import Replay, ReplayOptions, on_term
+    from edge_node.journal.replaying import Replay, ReplayOptions
     from edge_node.journal.where import find_journal
+    from edge_node.signals import on_term
 
     def announce(address: str, name: str) -> None:
         click.echo(

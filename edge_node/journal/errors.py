@@ -2,7 +2,7 @@
 
 TipoffError
 ├── UnavailableError
-│   └── JournalError             the disk took nothing; the same commit may be tried again
+│   └── JournalError             the disk takes or gives nothing now; the same may be tried again
 │       └── JournalFullError     because it is full
 ├── JournalDamagedError          a record is not what was written
 │   └── ReplayDifferedError      the tracker, run again, gave something else
@@ -16,7 +16,7 @@ from tipoff.errors import ConflictError, TipoffError, UnavailableError
 
 
 class JournalError(UnavailableError):
-    """The disk took nothing; the same commit may be tried again."""
+    """The disk took nothing, or does not let itself be read; the same may be tried again."""
 
 
 class JournalFullError(JournalError):

@@ -8,6 +8,7 @@ from files that were pruned. Before files are pruned it is synced.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
@@ -47,6 +48,8 @@ class BadMark:
 
     reason: str
     """What is wrong."""
+    passing: bool = False
+    """Whether the machine does not let it be read now, which says nothing of what it holds."""
 
 
 class Mark:
@@ -102,7 +105,8 @@ def read_mark(folder: Path) -> Marked | BadMark:
     try:
         content = (folder / FILE).read_bytes()
     except OSError as error:
-        return BadMark(str(error.strerror or error))
+        passing = error.errno not in (errno.ENOENT, errno.EIO)
+        return BadMark(str(error.strerror or error), passing)
     body, check = content[: _BODY.size], content[_BODY.size :]
     if len(content) != _BODY.size + _CHECK_BYTES or check != _check(body):
         return BadMark("its checksum is wrong")

@@ -10,16 +10,25 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import structlog
 
 from edge_node.journal.chain import first_hash
-from edge_node.journal.errors import JournalDamagedError
-from edge_node.journal.folder import Place, file_bytes, move_aside, places, replaced_places
+from edge_node.journal.errors import JournalDamagedError, JournalError
+from edge_node.journal.folder import (
+    Place,
+    file_bytes,
+    move_aside,
+    places,
+    remove_file,
+    replaced_places,
+    sync_folder,
+)
 from edge_node.journal.gathering import Damage, Gathering, Recovery
 from edge_node.journal.heads import Tip
-from edge_node.journal.mark import BadMark, read_mark
+from edge_node.journal.mark import BadMark, Marked, read_mark
 from edge_node.journal.segment import Beginning, Linked, SegmentReader, create, fold
 from edge_node.journal.spare import adopt
 from tipoff.errors import ConflictError
@@ -63,10 +72,12 @@ def recover(folder: Path, session: str, check_bytes: int) -> Recovery | None:
 
     Raises:
         ConflictError: It is another session's, or a later version wrote it.
+        JournalError: The machine does not let it be read now; what was there is there.
         OSError, sqlite3.Error: What was found cannot be moved aside, or not written anew.
     """
     damages: list[Damage] = []
-    _tidy(folder)
+    mark = _read_mark(folder)
+    begun = _tidy(folder, mark)
     found = places(folder)
     walked = _walk(folder, session, found, check_bytes)
     for _ in range(len(found)):
@@ -77,7 +88,8 @@ def recover(folder: Path, session: str, check_bytes: int) -> Recovery | None:
         found = places(folder)
         walked = _walk(folder, session, found, check_bytes)
     assert walked.damage is None, "each cut leaves a file less, or one that is good"
-    damages += _against_mark(folder, found, walked.tip)
+    damages += [Damage(walked.tip.record + 1, why, aside) for aside, why in begun.items()]
+    damages += _against_mark(mark, found, walked.tip)
     _make_durable(folder, found)
     if not damages and not walked.tip.record:
         return None
@@ -180,9 +192,20 @@ def _refuse_another_session(folder: Path, place: Place, session: str, good: int)
     )
 
 
-def _against_mark(folder: Path, found: list[Place], tip: Tip) -> list[Damage]:
-    """Compare both ends of what is there with what the mark says of them."""
+def _read_mark(folder: Path) -> Marked | BadMark:
     mark = read_mark(folder)
+    if isinstance(mark, BadMark) and mark.passing:
+        raise JournalError(
+            f"the mark of the journal in {folder} cannot be read now: {mark.reason}; nothing was"
+            " changed. See that the process may read and write the folder and may open more files,"
+            " and start again",
+            path=str(folder),
+        )
+    return mark
+
+
+def _against_mark(mark: Marked | BadMark, found: list[Place], tip: Tip) -> list[Damage]:
+    """Compare both ends of what is there with what the mark says of them."""
     if isinstance(mark, BadMark):
         # A journal that was never opened has neither files nor a mark.
         return [Damage(tip.record, f"the mark cannot be read: {mark.reason}")] if found else []
@@ -200,14 +223,32 @@ def _against_mark(folder: Path, found: list[Place], tip: Tip) -> list[Damage]:
     return damages
 
 
-def _tidy(folder: Path) -> None:
-    """Finish what an interrupted mending, or change of file, left."""
-    adopt(folder)
+def _tidy(folder: Path, mark: Marked | BadMark) -> dict[str, str]:
+    """Finish what an interrupted mending, pruning, or change of file left.
+
+    Returns:
+        What :func:`adopt` moved aside.
+    """
+    begun = adopt(folder)
     replaced = replaced_places(folder)
     if replaced:
         move_aside(folder, [place.name for place in replaced], "written anew without its damage")
+    if isinstance(mark, Marked):
+        _finish_pruning(folder, mark.oldest)
     for part in folder.glob("*.part*"):
         part.unlink()
+    return begun
+
+
+def _finish_pruning(folder: Path, oldest: int) -> None:
+    """Remove files that were to go: what is left of them may lack its log, and is no damage."""
+    found = places(folder)
+    for place, later in pairwise(found):
+        if later.first > oldest:
+            break
+        remove_file(folder / place.name)
+        log.info("a pruning that was interrupted is finished", file=place.name)
+    sync_folder(folder)
 
 
 def _make_durable(folder: Path, found: list[Place]) -> None:

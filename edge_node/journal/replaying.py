@@ -7,7 +7,6 @@ again the streams end and go on with the next epoch.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from contextlib import contextmanager
@@ -28,7 +27,6 @@ from edge_node.server import ServerOptions, StreamServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import FrameType
 
     from edge_node.journal.chain import Record
     from edge_node.journal.heads import SignedHead
@@ -214,21 +212,6 @@ class Replay:
             if self._stopped.wait(LOOK_EVERY_S):
                 return
         self._stopped.set()
-
-
-@contextmanager
-def on_term(stop: Callable[[], None]) -> Iterator[None]:
-    """Take SIGTERM as a wish to go, once: a second one ends the process at once."""
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        stop()
-
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Peekable:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PAGE_BYTES = 4096
 BUSY_S = 5.0
 """How long a connection waits for another one's lock."""
+WARM = "warm"
+"""Name in the meta of a file that was prepared; it says nothing."""
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE records (

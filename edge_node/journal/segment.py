@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge_node.journal import rows
 from edge_node.journal.folder import move_file, remove_file, sync_folder
-from edge_node.journal.rows import PAGE_BYTES, SCHEMA, Beginning, Linked, connect
+from edge_node.journal.rows import PAGE_BYTES, SCHEMA, WARM, Beginning, Linked, connect
 from edge_node.journal.segment_reading import SegmentReader
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ __all__ = [
 SYNCHRONOUS = "FULL"
 FOLDS = 4
 """Times that the log is folded until nothing is left, at most."""
-_WARM = "warm"
-"""Name in the meta of a file that was prepared; it says nothing."""
 _INSERT_META = "INSERT INTO meta VALUES (?, ?)"
 _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?)"
@@ -138,7 +136,7 @@ class SegmentWriter:
         Raises:
             sqlite3.Error: It cannot be written.
         """
-        self._transact([(_WARM, b"")], (), ())
+        self._transact([(WARM, b"")], (), ())
 
     def move(self, path: Path) -> None:
         """Give the file its name, with what SQLite keeps beside it; the names are not yet synced.

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from edge_node.journal import rows
 from edge_node.journal.chain import link, session_id
 from edge_node.journal.codec import Kind
-from edge_node.journal.errors import JournalDamagedError
+from edge_node.journal.errors import JournalDamagedError, JournalError
 from edge_node.journal.heads import SignedHead, Tip
-from edge_node.journal.rows import Beginning, Linked, connect, read_beginning
+from edge_node.journal.rows import WARM, Beginning, Linked, connect, read_beginning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tipoff.errors import TipoffError
 
 _SELECT = "SELECT * FROM records WHERE record >= ? ORDER BY record"
 _SELECT_META = "SELECT name, value FROM meta NOT INDEXED LIMIT 16"
@@ -23,7 +26,57 @@ _SELECT_META_BY_INDEX = "SELECT name, value FROM meta ORDER BY name LIMIT 16"
 _SELECT_ONE = "SELECT * FROM records WHERE record = ?"
 _SELECT_HEADS = "SELECT * FROM heads ORDER BY record"
 READING = (sqlite3.Error, ValueError, OverflowError, MemoryError)
-"""What a damaged file makes SQLite and Python raise."""
+"""What SQLite and Python raise over a file that is damaged, or that cannot be read now."""
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""Primary codes of what the machine refuses, whatever the file holds."""
+_LOST = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_CORRUPTFS,
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_SHORT_READ,
+    }
+)
+"""Failures to read that tell of the file itself: it is cut short, or its disk has lost a part."""
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell what a file does not hold any more from what the machine refuses now.
+
+    A disk without room for the index of a log, a process with too many open files, memory that is
+    out: none of them says anything about the file.
+    """
+    if isinstance(error, MemoryError):
+        return False
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code in _LOST or code & 0xFF not in _PASSING
+
+
+def _failed(error: BaseException, path: Path, what: str) -> TipoffError:
+    """Make the error for a file that could not be read."""
+    if is_damage(error):
+        return JournalDamagedError(f"{what}: {error}", path=str(path))
+    name = getattr(error, "sqlite_errorname", "") or type(error).__name__
+    return JournalError(
+        f"{what} now: {error or 'the memory is out'} ({name}). That says nothing against the file,"
+        " and nothing was changed; see that its disk has room, that there is memory, that the"
+        " process may open more files and may read and write the folder, and try again",
+        path=str(path),
+    )
 
 
 class SegmentReader:
@@ -35,6 +88,7 @@ class SegmentReader:
 
     Raises:
         JournalDamagedError: It is no file of a journal.
+        JournalError: The machine does not let it be read now; so do all methods.
     """
 
     def __init__(self, path: Path, *, written: bool = False) -> None:
@@ -47,9 +101,7 @@ class SegmentReader:
                 self._base.close()
                 raise
         except READING as error:
-            raise JournalDamagedError(
-                f"{path.name} cannot be read: {error}", path=str(path)
-            ) from error
+            raise _failed(error, path, f"{path.name} cannot be read") from error
         self._session = session_id(self.beginning.session)
 
     def _beginning(self) -> Beginning:
@@ -77,19 +129,26 @@ class SegmentReader:
                 yield rows.linked(row)
                 first = row[0] + 1
         except READING as error:
+            if not is_damage(error):
+                raise self._failed(error) from error
             # A cursor looks ahead: what it had not given when it met a bad page is asked for by
             # number.
             while (one := self._one(first)) is not None:
                 yield one
                 first += 1
-            raise JournalDamagedError(f"{self.path.name}: {error}") from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: BaseException) -> TipoffError:
+        return _failed(error, self.path, f"{self.path.name} cannot be read")
 
     def _one(self, record: int) -> Linked | None:
         """Give one record; None where it cannot be read."""
         try:
             row = self._base.execute(_SELECT_ONE, (record,)).fetchone()
             return None if row is None else rows.linked(row)
-        except READING:
+        except READING as error:
+            if not is_damage(error):
+                raise self._failed(error) from error
             return None
 
     def checked(self, before: Tip) -> Iterator[Linked]:
@@ -143,7 +202,8 @@ class SegmentReader:
         try:
             found = self._base.execute(_SELECT_HEADS).fetchall()
         except READING as error:
-            raise JournalDamagedError(f"the heads in {self.path.name}: {error}") from error
+            what = f"the heads in {self.path.name} cannot be read"
+            raise _failed(error, self.path, what) from error
         return [rows.head(self.beginning.session, row) for row in found]
 
     def has_base(self) -> bool:
@@ -156,7 +216,7 @@ class SegmentReader:
         try:
             row = self._base.execute(query, (Kind.CHECKPOINTED, Kind.RESTARTED)).fetchone()
         except READING as error:
-            raise JournalDamagedError(f"{self.path.name}: {error}") from error
+            raise self._failed(error) from error
         return row is not None
 
     def size(self) -> tuple[int, int]:
@@ -164,8 +224,26 @@ class SegmentReader:
         try:
             row = self._base.execute("SELECT MIN(record), MAX(record) FROM records").fetchone()
         except READING as error:
-            raise JournalDamagedError(f"{self.path.name}: {error}") from error
+            raise self._failed(error) from error
         return (int(row[0] or 0), int(row[1] or 0))
+
+
+def is_blank(path: Path) -> bool:
+    """Say whether a file was prepared and never begun; one that cannot be read is not known to be.
+
+    Raises:
+        JournalError: The machine does not let it be read now.
+    """
+    try:
+        with closing(_connect_reader(path, written=False)) as base:
+            if not base.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():
+                return True
+            names = {name for (name,) in base.execute("SELECT name FROM meta NOT INDEXED LIMIT 16")}
+            return names <= {WARM} and not base.execute("SELECT 1 FROM records LIMIT 1").fetchall()
+    except READING as error:
+        if not is_damage(error):
+            raise _failed(error, path, f"{path.name} cannot be read") from error
+        return False
 
 
 def _connect_reader(path: Path, *, written: bool) -> sqlite3.Connection:

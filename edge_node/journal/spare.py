@@ -24,8 +24,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 from edge_node.journal.errors import JournalDamagedError
-from edge_node.journal.folder import SUFFIX, Place, move_file, places, remove_file, sync_folder
+from edge_node.journal.folder import (
+    SUFFIX,
+    Place,
+    move_aside,
+    move_file,
+    places,
+    remove_file,
+    sync_folder,
+)
 from edge_node.journal.segment import SegmentReader, SegmentWriter, create_blank
+from edge_node.journal.segment_reading import is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +47,8 @@ NAME = "next.part"
 """Made by the keeper."""
 HURRIED_NAME = "now.part"
 """Made by a commit that found none ready."""
+MAKING = ".new"
+"""Follows the name of one that is being made."""
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +142,11 @@ class Spare:
 
     def _make(self, name: str) -> SegmentWriter:
         path = self._folder / name
-        create_blank(path)
+        making = path.with_name(path.name + MAKING)
+        create_blank(making)
+        remove_file(path)
+        # Whatever has the name is whole.
+        making.rename(path)
         return SegmentWriter(path, self._max_pages)
 
 
@@ -145,20 +160,32 @@ def _discard(writer: SegmentWriter) -> None:
         log.warning("a prepared file was not removed", file=writer.path.name, reason=str(error))
 
 
-def adopt(folder: Path) -> None:
+def adopt(folder: Path) -> dict[str, str]:
     """Give a spare file that was begun the name that it was to have, and remove one that was not.
+
+    One that the keeper made has its content durable before its name, and somebody may have been
+    told of what it holds: where it cannot be read it is kept aside. A hurried one has its new name,
+    durable, before anybody is told.
 
     Args:
         folder: The journal's folder; the caller is its only writer, and no file of it is open.
 
+    Returns:
+        Where what cannot be read was moved, within the journal's folder, and what was found.
+
     Raises:
         OSError: A file cannot be renamed or removed.
+        JournalError: The machine does not let one be read now; it stays.
     """
+    aside: dict[str, str] = {}
     for path in (folder / NAME, folder / HURRIED_NAME):
         if path.exists():
             _finish_move(path)
-            _begin_move(path)
+        reason = _begin_move(path) if path.exists() else ""
+        if reason and path.name == NAME:
+            aside[move_aside(folder, [path.name], reason)] = reason
         remove_file(path)
+    return aside
 
 
 def _finish_move(path: Path) -> None:
@@ -172,19 +199,24 @@ def _finish_move(path: Path) -> None:
         move_file(path, alone[0])
 
 
-def _begin_move(path: Path) -> None:
-    """Give a file its name, where it was begun and the chain does not go on without it."""
+def _begin_move(path: Path) -> str:
+    """Give a file its name, where it was begun and the chain does not go on without it.
+
+    Returns:
+        Why it cannot be told whether it was begun; empty where it can.
+    """
     try:
         with SegmentReader(path) as reader:
             before = reader.beginning.before.record
             first = next(reader.linked(), None)
-    except JournalDamagedError:
-        return
+    except JournalDamagedError as error:
+        return "" if is_blank(path) else f"a file that was being begun: {error.message}"
     if first is None or _last(path.parent) > before:
-        return
+        return ""
     place = Place(before + 1, first.record.epoch, 0)
     move_file(path, path.parent / place.name)
     log.info("a file of the journal was begun and had no name yet", file=place.name)
+    return ""
 
 
 def _last(folder: Path) -> int:

@@ -17,7 +17,7 @@ from edge_node.encoding import (
     build_degradations,
     build_journal_head,
 )
-from edge_node.loop import run_in_loop
+from edge_node.loop import in_thread, run_in_loop
 from tipoff.errors import ConflictError, InternalError, TipoffError
 from tipoff.v1 import node_pb2 as pb
 from tipoff.v1 import node_pb2_grpc
@@ -102,7 +102,8 @@ def _answers(
         self: NodeService, request: Request, context: grpc.aio.ServicerContext[Any, Any]
     ) -> Response:
         try:
-            return method(self, request)
+            # Cameras and disks may keep it waiting: the loop serves every stream.
+            return await in_thread(lambda: method(self, request))
         except TipoffError as error:
             await context.abort(grpc.StatusCode[error.status], error.message)
         except Exception:

@@ -36,6 +36,8 @@ SLOW_SAID_S = 5.0
 """For how long after it."""
 RETRY_S = 0.25
 """Pause before a commit that failed is tried again."""
+LIVE = "live"
+"""Kind of the stream that the state of the node is judged by."""
 POLL_S = 0.1
 RETRY_JOIN_S = 0.5
 """How long a thread that waits to try again takes to see that nobody waits for it."""
@@ -188,8 +190,9 @@ class Committer:
 
     Args:
         log: The journal.
-        state: Gives the state of the node that a frame is sent with, from the frame and what the
-            disk does badly; called in the committer's thread.
+        state: Gives the state of the node that a frame is sent with, from what the disk does badly
+            and the frame where it is a live one: what is smoothed is older, and surer, than what
+            the state is judged by. Called in the committer's thread.
         watcher: Told how it goes.
         options: Bounds.
     """
@@ -197,7 +200,7 @@ class Committer:
     def __init__(
         self,
         log: Log,
-        state: Callable[[TrackedFrame, tuple[Degradation, ...]], NodeState],
+        state: Callable[[TrackedFrame | None, tuple[Degradation, ...]], NodeState],
         watcher: Watcher,
         options: CommitterOptions | None = None,
     ) -> None:
@@ -206,7 +209,7 @@ class Committer:
         self._queue: queue.Queue[Batch | None] = queue.Queue(self._options.queue_batches)
         self._disk = DiskState(self._options.slow_commit_s)
         self._giving_up = threading.Event()
-        self._done = False
+        self._done = self._gave_up = False
         self.error: Exception | None = None
         self._log_lines = structlog.get_logger(__name__)
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -229,20 +232,24 @@ class Committer:
 
         Args:
             batch: What happened.
-            stopped: Asked now and then whether to wait no longer.
+            stopped: Asked whether to wait no longer, whenever there is no room.
 
         Returns:
-            Whether it was taken.
+            Whether it was taken. What follows one that was not is not taken, either: a journal has
+            no holes.
 
         Raises:
             Exception: What ended the committer's thread.
         """
-        while not stopped():
+        wait_s = 0.0
+        while not self._gave_up:
             if self.error is not None:
                 raise self.error
             try:
-                self._queue.put(batch, timeout=POLL_S)
+                self._queue.put(batch, wait_s > 0.0, wait_s)
             except queue.Full:
+                self._gave_up = stopped()
+                wait_s = POLL_S
                 continue
             return True
         return False
@@ -255,7 +262,7 @@ class Committer:
                 return, its thread is left to it.
 
         Returns:
-            Whether everything handed over is on disk.
+            Whether all that was to be handed over was, and is on disk.
         """
         until_s = time.monotonic() + within_s
         while self._thread.is_alive() and time.monotonic() < until_s:
@@ -268,7 +275,7 @@ class Committer:
             self._thread.join(max(until_s - time.monotonic(), 0.0))
             self._giving_up.set()
             self._thread.join(RETRY_JOIN_S)
-        return self.error is None and self._done
+        return self.error is None and self._done and not self._gave_up
 
     def _run(self) -> None:
         try:
@@ -317,7 +324,8 @@ class Committer:
         return True
 
     def _prepare(self, out: Outgoing, entries: list[Entry]) -> Prepared:
-        held = out.outlet.prepare(out.frame, self._state(out.frame, self.degradations()))
+        judged = out.frame if out.kind == LIVE else None
+        held = out.outlet.prepare(out.frame, self._state(judged, self.degradations()))
         entries.append(
             Snapped(out.kind, held.sequence, out.frame.time_ns, out.digest, held.message)
         )

@@ -1,4 +1,8 @@
-"""From the tracker's verdicts on cameras to their states: only what has changed is said."""
+"""From the tracker's verdicts on cameras to their states.
+
+What is held against a camera is said again at every look: a source that is put in another's place
+begins with a clean slate, and the tracker's verdict is on the camera. What is well is said once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from accel import Verdict
 from edge_node.frames import CameraState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from accel import Health
 
@@ -35,13 +39,30 @@ class RigJudge:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._said: dict[str, Verdict] = dict.fromkeys(names, Verdict.LEARNING)
+        self._said: dict[str, Verdict | None] = dict.fromkeys(names, Verdict.LEARNING)
+        self._words: dict[str, str] = {}
 
-    def changes(self, health: Health) -> Iterator[tuple[str, CameraState | None, str]]:
-        """Give name, state and words of each camera whose verdict has changed."""
+    def verdicts(
+        self, health: Health, apart: Mapping[str, str]
+    ) -> Iterator[tuple[str, CameraState | None, str]]:
+        """Give name, state and words of each camera that is accused, or whose verdict has changed.
+
+        The words are those of the change, whatever figures have become of it since.
+
+        Args:
+            health: The tracker's verdicts.
+            apart: Cameras whose frames are held back, and why, as `edge_node.live.apart` says.
+        """
         for camera in health.cameras:
-            if self._said[camera.camera] is camera.verdict:
+            name, verdict = camera.camera, camera.verdict
+            state = STATES[verdict]
+            if name in apart:
+                self._said[name] = None
+                yield name, CameraState.LATE, apart[name]
                 continue
-            self._said[camera.camera] = camera.verdict
-            state = STATES[camera.verdict]
-            yield camera.camera, state, camera.words if state is not None else ""
+            if self._said[name] is not verdict:
+                self._said[name] = verdict
+                self._words[name] = camera.words if state is not None else ""
+            elif state is None:
+                continue
+            yield name, state, self._words[name]

@@ -8,6 +8,7 @@ and for inference only; whatever comes meanwhile overtakes what lies in the came
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections import deque
@@ -18,7 +19,8 @@ import structlog
 
 from accel import NotYetError, TimeOutOfRangeError
 from edge_node.frames import TrackedFrame
-from edge_node.journal.entries import StateChanged
+from edge_node.journal.entries import Dropped, StateChanged
+from edge_node.live.apart import Apart
 from edge_node.live.calls import RecordedTracker
 from edge_node.live.committer import Batch, FrameMark, Marks, Outgoing
 from edge_node.live.judge import RigJudge
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from accel import Rig, Snapshot, Tracker
     from edge_node.area import Area
+    from edge_node.cameras.slot import Drop
     from edge_node.frames import CameraHealth, CameraState, Degradation
     from edge_node.inference import Found
     from edge_node.journal.entries import Entry
@@ -48,6 +51,8 @@ IDLE_S = 0.25
 """How often the loop looks whether it shall stop while nothing comes."""
 LEAVE_WITHIN_S = 1.0
 """How long a committer that takes nothing is waited for once the loop was told to stop."""
+FIGURES = re.compile(r"\b[0-9]+(\.[0-9]+)? (s|others)\b")
+"""What goes on changing in the words about a camera that stays as it is."""
 JUDGE_EVERY_NS = 100_000_000
 """How often the rig's health is asked for, in capture time."""
 
@@ -63,6 +68,12 @@ class CameraGroup(Protocol):
 
     def judge(self, name: str, state: CameraState | None, detail: str = "") -> None:
         """Add what the tracker's residuals say of a camera; None: nothing is held against it."""
+
+    def drop(self, name: str, reason: str, capture_time_ns: int | None = None) -> None:
+        """Count a frame that was given and then dropped."""
+
+    def take_drops(self) -> list[Drop]:
+        """Give the frames that were dropped since the last time, wherever that was."""
 
     @property
     def began_ns(self) -> int:
@@ -164,6 +175,7 @@ class LiveLoop:
         self._rounds = LiveRounds(options.rounds)
         self._load = LoadPolicy(options.load)
         self._judge = RigJudge(parts.rig.names)
+        self._apart = Apart(parts.rig.names, round(parts.tracker.options.max_delay_ms * 1e6))
         self._in_flight: deque[Round] = deque()
         self._smoothed_times: deque[int] = deque()
         self._overtaken = 0
@@ -174,6 +186,7 @@ class LiveLoop:
         self._cameras_said: tuple[tuple[str, str, str], ...] = ()
         self._wake = threading.Event()
         self._inference_failing = False
+        self._unusable: set[int] = set()
         self._stopping = False
         self._leave_s = math.inf
         self._log = structlog.get_logger(__name__)
@@ -227,7 +240,13 @@ class LiveLoop:
     def turn(self) -> None:
         """Do what can be done now: take what has come, ask about it, track what was answered."""
         for frame in self._parts.cameras.take():
-            self._begin(self._rounds.add(frame))
+            if not self._usable(frame):
+                continue
+            if self._apart.holds_back(frame):
+                self._rounds.forget(frame.camera)
+                self._leave_out([frame], "clock_apart")
+            else:
+                self._begin(self._rounds.add(frame))
         self._begin(self._rounds.due(self._clock_ns()))
         self._finish_done()
 
@@ -244,6 +263,29 @@ class LiveLoop:
         self._wake.wait(timeout_s)
         self._wake.clear()
 
+    def _usable(self, frame: Frame) -> bool:
+        """Say whether a frame can be used; one that cannot costs nothing but itself."""
+        try:
+            self.perception.check(frame)
+        except TipoffError as error:
+            if frame.camera not in self._unusable:
+                self._unusable.add(frame.camera)
+                self._log.error("frames cannot be used", camera=frame.name, why=error.message)
+            self._leave_out([frame], "unusable")
+            return False
+        if frame.camera in self._unusable:
+            self._unusable.remove(frame.camera)
+            self._log.warning("frames can be used again", camera=frame.name)
+        return True
+
+    def _leave_out(self, frames: Sequence[Frame], reason: str) -> None:
+        """Count frames that get no further, for whoever watches and for their cameras."""
+        if not frames:
+            return
+        self._parts.watcher.left_out(len(frames), reason)
+        for frame in frames:
+            self._parts.cameras.drop(frame.name, reason, frame.capture_time_ns)
+
     def _begin(self, frames: list[Frame] | None) -> None:
         """Ask about a round, unless the load policy leaves it out."""
         if not frames:
@@ -251,14 +293,12 @@ class LiveLoop:
         self._weigh(len(frames))
         self._round += 1
         if self._round % self._load.step.rate_divisor:
-            self._parts.watcher.left_out(len(frames), "rate_lowered")
+            self._leave_out(frames, "rate_lowered")
             return
         while len(self._in_flight) >= ROUNDS_IN_FLIGHT:
             self._finish(self._in_flight.popleft())
         work = Round(frames, self.perception.begin(frames), self._clock_ns())
-        late = sum(question.too_late for question in work.asked)
-        if late:
-            self._parts.watcher.left_out(late, "too_late")
+        self._leave_out([asked.frame for asked in work.asked if asked.too_late], "too_late")
         for question in work.asked:
             if question.answer is not None:
                 question.answer.add_done_callback(lambda _done: self._wake.set())
@@ -285,9 +325,8 @@ class LiveLoop:
         answered_ns = self._clock_ns()
         began_s = time.perf_counter()
         answers = self.perception.observe(found)
-        refused = sum(not answer.accepted for answer in answers)
-        if refused:
-            self._parts.watcher.left_out(refused, "tracker_refused")
+        refused = [answer.frame for answer in answers if not answer.accepted]
+        self._leave_out(refused, "tracker_refused")
         everybody = self._hand_on(answers, work, answered_ns)
         self._parts.watcher.tracked(work, everybody, time.perf_counter() - began_s)
 
@@ -301,7 +340,8 @@ class LiveLoop:
             if not self._inference_failing:
                 self._inference_failing = True
                 self._log.error("inference failed", error=error.message)
-            self._parts.watcher.left_out(len(work.frames), "inference_failed")
+            looked = [asked.frame for asked in work.asked if not asked.too_late]
+            self._leave_out(looked, "inference_failed")
             return []
         if self._inference_failing:
             self._inference_failing = False
@@ -313,16 +353,19 @@ class LiveLoop:
     ) -> Snapshot | None:
         """Take the snapshots that are due and give the committer all that happened."""
         outgoing: list[Outgoing] = []
-        health = self._parts.cameras.health()
+        cameras = self._parts.cameras
+        health = cameras.health()
         everybody = self._live(answers, work.frames, health, outgoing) if work else None
         outgoing += self._smoothed(health)
-        entries = (*self.tracker.take(), *self._changes(health))
+        dropped = [Dropped(d.camera, d.capture_time_ns, d.reason) for d in cameras.take_drops()]
+        entries = (*self.tracker.take(), *dropped, *self._changes(health))
         if entries or outgoing:
             marks = self._marks(work, answered_ns) if work else None
             batch = Batch(entries, tuple(outgoing), marks)
-            # What follows one that was given up is given up, too: a journal has no holes.
-            if not self._parts.committer.put(batch, self._gives_up):
-                self._leave_s = -math.inf
+            overtaken = cameras.overtaken
+            self._parts.committer.put(batch, self._gives_up)
+            # What is overtaken behind a disk is not for the load policy: less inference helps none.
+            self._overtaken += cameras.overtaken - overtaken
         return everybody
 
     def _gives_up(self) -> bool:
@@ -339,7 +382,10 @@ class LiveLoop:
         health: tuple[CameraHealth, ...],
         outgoing: list[Outgoing],
     ) -> Snapshot | None:
-        time_ns = round_time_ns(frames)
+        timed = [frame for frame in frames if not self._apart.leads(frame.camera)]
+        if not timed:
+            return None  # the others' frames of this moment are still to come
+        time_ns = round_time_ns(timed)
         if self._newest_ns is not None and time_ns <= self._newest_ns:
             self._parts.watcher.left_out(len(frames), "not_newer")
             return None
@@ -377,16 +423,16 @@ class LiveLoop:
         if time_ns - self._judged_ns < JUDGE_EVERY_NS:
             return
         self._judged_ns = time_ns
-        for name, state, detail in self._judge.changes(self.tracker.health()):
+        for name, state, detail in self._judge.verdicts(self.tracker.health(), self._apart.said()):
             self._parts.cameras.judge(name, state, detail)
 
     def _changes(self, health: tuple[CameraHealth, ...]) -> list[Entry]:
         """Give what the journal is to hold beside calls: cameras' states, checkpoints."""
         entries: list[Entry] = []
-        said = tuple((camera.name, str(camera.state), camera.detail) for camera in health)
+        said = tuple((c.name, str(c.state), FIGURES.sub("", c.detail)) for c in health)
         if said != self._cameras_said:
             self._cameras_said = said
-            cameras = {name: {"state": state, "detail": detail} for name, state, detail in said}
+            cameras = {c.name: {"state": str(c.state), "detail": c.detail} for c in health}
             entries.append(StateChanged("cameras", cameras))
         if self._checkpoint_due():
             self._checkpoint_ns = self._newest_ns

@@ -25,6 +25,7 @@ from edge_node.hub import Hub
 from edge_node.journal.entries import Ended
 from edge_node.journal.folder import file_bytes, places
 from edge_node.live.admin import AdminServer
+from edge_node.live.by_hand import ByHand
 from edge_node.live.committer import Committer
 from edge_node.live.loop import LiveLoop, LoopParts
 from edge_node.live.opening import (
@@ -81,9 +82,9 @@ class LiveNode:
         self.officials = Officials(availability_rules(settings), time_base(settings))
         self.hubs = {kind: self._hub(kind) for kind in StreamKind}
         self._traces = Traces.to(trace_options(settings), self._about())
-        self._committer = Committer(
-            opened.journal, self._judge, Watching(self.metrics, self._traces)
-        )
+        self._by_hand = ByHand(opened.journal, self.officials, opened.resumed.off_reason)
+        watching = Watching(self.metrics, self._traces)
+        self._committer = Committer(self._by_hand, self._judge, watching)
         self._ring = ring_of(settings)
         tap = self._ring.tap if self._ring is not None else None
         began_ns = opened.resumed.began_ns
@@ -136,7 +137,7 @@ class LiveNode:
             officials=self.officials,
             hubs=self.hubs,
             journal=self._opened.journal,
-            cameras=self.group.health,
+            cameras=self.group.status,
             degradations=self._degradations,
             readiness=self.readiness,
             time_base=time_base(self._opened.settings),
@@ -146,7 +147,7 @@ class LiveNode:
     def _wake(self) -> None:
         self.loop.wake()
 
-    def _judge(self, frame: TrackedFrame, disk: tuple[Degradation, ...]) -> NodeState:
+    def _judge(self, frame: TrackedFrame | None, disk: tuple[Degradation, ...]) -> NodeState:
         return self.vitals.judge(frame, disk)
 
     def _degradations(self) -> tuple[Degradation, ...]:
@@ -322,11 +323,18 @@ class LiveNode:
         log.info("camera removed by hand", camera=name)
 
     def set_officials(self, *, off: bool, reason: str) -> NodeState:
-        """Turn the availability off, or leave it to the rules; subscribers are told at once."""
+        """Turn the availability off, or leave it to the rules; subscribers are told at once.
+
+        It outlives the node: a restart finds it in the journal.
+
+        Raises:
+            InvalidInputError: It is turned off and nobody says who and why.
+            JournalError: The disk took nothing.
+        """
         if off:
-            self.officials.turn_off(reason)
+            self._by_hand.turn_off(reason)
         else:
-            self.officials.leave_to_rules()
+            self._by_hand.leave_to_rules()
         log.warning("officials set by hand", off=off, reason=reason)
         self.vitals.look()
         return self.state

@@ -7,19 +7,20 @@ anew, the journal says so, and no subscriber is told that nothing happened.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from accel import Tracker
 from edge_node.area import Membership
-from edge_node.description import StreamKind
+from edge_node.description import StreamKind, TimeBase
 from edge_node.journal.entries import Restarted, StateChanged
 from edge_node.journal.errors import ReplayDifferedError
 from edge_node.journal.resuming import resume_tracker
+from edge_node.live.by_hand import OFFICIALS
 from edge_node.ring import Held
+from edge_node.utc import utc_ns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +39,8 @@ SCHEDULE = "schedule"
 """Name of the recordings' schedule in the journal."""
 PLAYS_ON_WITHIN_NS = 60_000_000_000
 """A node that was away for longer plays its recordings from their beginning again."""
+AHEAD_NS = 2_000_000_000
+"""A last snapshot that lies so far in the future was made by a clock that has been set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,13 @@ class Resumed:
     """By stream, what was sent lately in earlier epochs."""
     began_ns: int | None = None
     """When the game that recordings play began, ns UTC; None: it begins now."""
+    off_reason: str = ""
+    """Who turned officials off by hand, and why; empty: nobody has."""
 
 
 def schedule_state(began_ns: int) -> StateChanged:
     """Say for the journal when the game that recordings play began, and that it is played now."""
-    return StateChanged(SCHEDULE, {"began_ns": began_ns, "played_ns": time.time_ns()})
+    return StateChanged(SCHEDULE, {"began_ns": began_ns, "played_ns": utc_ns()})
 
 
 def _began_ns(found: Recovery) -> int | None:
@@ -66,9 +71,13 @@ def _began_ns(found: Recovery) -> int | None:
     said = found.states.get(SCHEDULE)
     if said is None:
         return None
-    if time.time_ns() - int(said["played_ns"]) > PLAYS_ON_WITHIN_NS:
+    if utc_ns() - int(said["played_ns"]) > PLAYS_ON_WITHIN_NS:
         return None
     return int(said["began_ns"])
+
+
+def _off_reason(found: Recovery) -> str:
+    return str(found.states.get(OFFICIALS, {}).get("reason", ""))
 
 
 def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> Resumed:
@@ -89,13 +98,27 @@ def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> R
         kind: tuple(Held(m.epoch, m.sequence, m.time_ns, m.message) for m in messages)
         for kind, messages in found.messages.items()
     }
+    ahead_s = _ahead_s(found)
+    if ahead_s:
+        why = f"the last snapshot lies {ahead_s:.0f} s in the future: the clock was set back since"
+        return replace(_anew(journal, rig, options, past, why), last_time_ns=None)
     if not journal.resumes:
         return _anew(journal, rig, options, past, found.why_not)
     try:
         tracker, members = _again(found, rig, area)
     except ReplayDifferedError as error:
         return _anew(journal, rig, options, past, error.message)
-    return Resumed(tracker, members, found.last_time_ns, past, _began_ns(found))
+    began_ns, off_reason = _began_ns(found), _off_reason(found)
+    return Resumed(tracker, members, found.last_time_ns, past, began_ns, off_reason)
+
+
+def _ahead_s(found: Recovery) -> float:
+    """Say how far in the future the last snapshot lies; 0: within what clocks may differ by."""
+    facts, last_ns = found.facts, found.last_time_ns
+    if facts is None or facts.time_base != TimeBase.UTC or last_ns is None:
+        return 0.0
+    ahead_ns = last_ns - utc_ns()
+    return ahead_ns / 1e9 if ahead_ns > AHEAD_NS else 0.0
 
 
 def _anew(
@@ -110,7 +133,8 @@ def _anew(
     found = journal.recovered
     if found is None:
         return Resumed(Tracker(rig, options), past=past)
-    return Resumed(Tracker(rig, options), None, found.last_time_ns, past, _began_ns(found))
+    began_ns, off_reason = _began_ns(found), _off_reason(found)
+    return Resumed(Tracker(rig, options), None, found.last_time_ns, past, began_ns, off_reason)
 
 
 def _again(found: Recovery, rig: Rig, area: Area) -> tuple[Tracker, Mapping[str, Any]]:

@@ -20,6 +20,7 @@ from edge_node.frames import CameraState, CaptureClock, NodeState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from edge_node.cameras.group import CameraStatus
     from edge_node.description import SignedHead
     from edge_node.frames import CameraHealth, Degradation, TrackedFrame
     from edge_node.hub import Hub
@@ -29,6 +30,9 @@ LOOK_EVERY_S = 0.1
 """How often everything is looked at."""
 CLOCK_WITHIN_NS = 1_000_000_000
 """A live camera's newest frame is no older than this, and no younger than now by as much."""
+ENDED_LOOKS = 3
+"""A session is over when every source was at its end in so many looks on end: what ends it cannot
+be taken back, and a source may be put in another's place at any moment."""
 LEAST_CAMERAS = 2
 """Live cameras without which nobody can be placed."""
 
@@ -52,8 +56,8 @@ class VitalParts:
     """Told how things stand."""
     journal: Signing
     """Signs its head."""
-    cameras: Callable[[], Sequence[CameraHealth]]
-    """How the cameras do."""
+    cameras: Callable[[], Sequence[CameraStatus]]
+    """How the cameras do, and where their frames come from."""
     degradations: Callable[[], tuple[Degradation, ...]]
     """What is done less well."""
     readiness: Readiness
@@ -61,7 +65,7 @@ class VitalParts:
     time_base: TimeBase = TimeBase.UTC
     """Of the capture times."""
     finished: Callable[[], None] = lambda: None
-    """Called once, when every camera that has a source is at its end."""
+    """Called once, when every camera that has a source, live or not, is at its end."""
 
 
 class Vitals:
@@ -76,6 +80,7 @@ class Vitals:
         self._stop = threading.Event()
         self._said: object = None
         self._finished = False
+        self._ended_looks = 0
         self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
         self.state = NodeState()
         """How things stood at the last look."""
@@ -90,11 +95,17 @@ class Vitals:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def judge(self, frame: TrackedFrame, disk: tuple[Degradation, ...]) -> NodeState:
-        """Say how things stand for a live snapshot that is about to be sent."""
-        now_ns = time.time_ns()
-        self._parts.officials.note(frame, now_ns)
-        return NodeState(self._parts.officials.judge(now_ns), self._degradations(disk))
+    def judge(self, frame: TrackedFrame | None, disk: tuple[Degradation, ...]) -> NodeState:
+        """Say how things stand for a snapshot that is about to be sent.
+
+        Args:
+            frame: The live one; None: it is a smoothed one, by which nothing is judged.
+            disk: What the disk does badly.
+        """
+        officials, steady_ns = self._parts.officials, time.monotonic_ns()
+        if frame is not None:
+            officials.note(frame, time.time_ns(), steady_ns)
+        return NodeState(officials.judge(steady_ns), self._degradations(disk))
 
     def _degradations(self, disk: tuple[Degradation, ...]) -> tuple[Degradation, ...]:
         there = self._parts.degradations()
@@ -111,15 +122,24 @@ class Vitals:
     def look(self) -> None:
         """Look once."""
         parts, now_ns = self._parts, time.time_ns()
-        cameras = parts.cameras()
-        parts.officials.note_cameras(cameras, now_ns)
-        self.state = NodeState(parts.officials.judge(now_ns), parts.degradations())
+        statuses = parts.cameras()
+        cameras = [status.health for status in statuses]
+        parts.officials.note_cameras(cameras, self._camera_time_ns(cameras, now_ns))
+        availability = parts.officials.judge(time.monotonic_ns())
+        self.state = NodeState(availability, parts.degradations())
         head = parts.journal.head()
         for hub in parts.hubs.values():
             hub.beat(self.state, head)
         self._tell_changes()
         self._check(cameras, now_ns)
-        self._see_end(cameras)
+        self._see_end(statuses)
+
+    def _camera_time_ns(self, cameras: Sequence[CameraHealth], now_ns: int) -> int:
+        """Give now in the time base of capture times: of recordings the newest one is as good."""
+        if self._parts.time_base is TimeBase.UTC:
+            return now_ns
+        last = [camera.last_capture_time_ns for camera in cameras]
+        return max((time_ns for time_ns in last if time_ns is not None), default=0)
 
     def _tell_changes(self) -> None:
         availability = self.state.availability
@@ -154,10 +174,13 @@ class Vitals:
         last_ns = camera.last_capture_time_ns
         return last_ns is not None and abs(now_ns - last_ns) > CLOCK_WITHIN_NS
 
-    def _see_end(self, cameras: Sequence[CameraHealth]) -> None:
-        sourced = [camera for camera in cameras if camera.state is not CameraState.WAITING]
-        ended = sourced and all(camera.state is CameraState.ENDED for camera in sourced)
-        if ended and not self._finished:
+    def _see_end(self, cameras: Sequence[CameraStatus]) -> None:
+        """End the session after its recordings; a camera that is still to give frames has a say."""
+        waiting = CameraState.WAITING
+        sourced = [c for c in cameras if c.source or c.health.state is not waiting]
+        ended = sourced and all(c.health.state is CameraState.ENDED for c in sourced)
+        self._ended_looks = self._ended_looks + 1 if ended else 0
+        if self._ended_looks == ENDED_LOOKS and not self._finished:
             self._finished = True
             self._parts.finished()
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from accel import Rig, Snapshot, Tracker
 from edge_node.area import Everywhere
+from edge_node.cameras.slot import Drop
 from edge_node.frames import (
     CameraFrame,
     CameraHealth,
@@ -38,16 +39,27 @@ class PlayedCameras:
     frames: list[Frame] = field(default_factory=list)
     overtaken: int = 0
     began_ns: int = 0
+    detail: str = ""
     judged: list[tuple[str, CameraState | None, str]] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, camera: int, index: int, *, picture: bool = False, shift_ns: int = 0) -> None:
-        """Let a camera give its frame of that number; it arrives at its capture time."""
+    def put(
+        self,
+        camera: int,
+        index: int,
+        *,
+        picture: bool = False,
+        shift_ns: int = 0,
+        late_ns: int = 0,
+    ) -> None:
+        """Let a camera give its frame of that number; it arrives at its capture time, or later."""
         name, time_ns = self.walkers.rig.names[camera], index * PERIOD_NS + shift_ns
-        frame = CameraFrame(camera, name, time_ns, index, IMAGE, time_ns + 1)
+        arrived_ns = time_ns + late_ns + 1
+        frame = CameraFrame(camera, name, time_ns, index, IMAGE, arrived_ns)
         if not picture:
             seen = self.walkers.seen(frame)
-            observed = ObservedFrame(camera, name, time_ns, index, seen, time_ns + 1)
+            observed = ObservedFrame(camera, name, time_ns, index, seen, arrived_ns)
         with self.lock:
             self.frames.append(frame if picture else observed)
 
@@ -58,13 +70,23 @@ class PlayedCameras:
         return frames
 
     def health(self) -> tuple[CameraHealth, ...]:
-        """All is well."""
-        names = self.walkers.rig.names
-        return tuple(CameraHealth(name, CameraState.LIVE, 0, 0, None) for name in names)
+        """All is well, whatever the detail says."""
+        names, live = self.walkers.rig.names, CameraState.LIVE
+        return tuple(CameraHealth(name, live, 0, 0, None, self.detail) for name in names)
 
     def judge(self, name: str, state: CameraState | None, detail: str = "") -> None:
         """Remember what was said."""
         self.judged.append((name, state, detail))
+
+    def drop(self, name: str, reason: str, capture_time_ns: int | None = None) -> None:
+        """Remember what was dropped."""
+        assert capture_time_ns is not None
+        self.drops.append(Drop(self.walkers.rig.names.index(name), capture_time_ns, reason))
+
+    def take_drops(self) -> list[Drop]:
+        """Give what was dropped since the last time."""
+        drops, self.drops = self.drops, []
+        return drops
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +224,15 @@ class PlayedNode:
             self.watch,
         )
         self.now_ns = 0
+        self.judged_ns: list[int | None] = []
+        """Time of the frame that each message's state was judged by; None: by none."""
         options = options or LoopOptions(PlanOptions(), Everywhere())
         self.loop = LiveLoop(parts, options, lambda: self.now_ns)
         self.committer.start()
 
-    def state(self, frame: TrackedFrame, disk: tuple[Degradation, ...]) -> NodeState:
-        """Say what is done badly."""
-        del frame
+    def state(self, frame: TrackedFrame | None, disk: tuple[Degradation, ...]) -> NodeState:
+        """Say what is done badly, and remember what it is judged by."""
+        self.judged_ns.append(None if frame is None else frame.time_ns)
         return NodeState(None, (*self.loop.degradations, *disk))
 
     def play(self, beats: range, cameras: Sequence[int] | None = None) -> None:

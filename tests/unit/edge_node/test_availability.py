@@ -194,6 +194,27 @@ def test_where_times_are_no_utc_ages_count_from_the_making() -> None:
     assert (said.state, said.snapshot_age_ns) == (AVAILABLE, 30 * MS)
 
 
+def test_a_clock_that_is_set_back_keeps_nobody_available() -> None:
+    """How long no snapshot has come is told by a clock that nobody sets."""
+    officials, steady_ns = Officials(), 7_000 * MS
+    for frame in _frames(60):
+        officials.note(frame, frame.time_ns + 50 * MS, steady_ns)
+        steady_ns += PERIOD_NS
+    # The wall's clock is set back by a minute here, and nothing comes any more.
+    steady_ns -= PERIOD_NS
+    states = [officials.judge(steady_ns + ms * MS).state for ms in (200, 201, 950, 951)]
+    assert states == [AVAILABLE, DEGRADED, DEGRADED, OFF]
+
+
+def test_the_newest_snapshot_counts_also_where_the_window_is_over() -> None:
+    """With a window shorter than the age that is borne nothing lies in it in between."""
+    officials = Officials(AvailabilityRules(window_ns=100 * MS))
+    now_ns = _feed(officials, _frames(60, views=(4, 2), std_m=0.5))
+    said = officials.judge(now_ns + 150 * MS)
+    assert said.failed == (AvailabilityRule.VIEWS, AvailabilityRule.STD)
+    assert (said.least_views, said.std_p95_m) == (2, 0.5)
+
+
 @pytest.mark.parametrize(
     ("camera", "expected"),
     [
@@ -220,13 +241,38 @@ def test_a_camera_that_fails_needs_an_explanation(camera: CameraHealth, expected
 def test_an_unexplained_camera_degrades_at_once_and_only_while_it_is() -> None:
     officials = Officials()
     now_ns = _feed(officials, _frames(60))
-    officials.note_cameras([_camera(CameraState.FAILED)], START_NS)
+    others = [_camera()] * 3
+    officials.note_cameras([_camera(CameraState.FAILED), *others], START_NS)
     said = officials.judge(now_ns)
     assert (said.state, said.failed) == (DEGRADED, (AvailabilityRule.CAMERAS,))
     assert said.unexplained_cameras == ("left",)
     assert "left" in said.detail
-    officials.note_cameras([_camera(CameraState.DISCONNECTED)], START_NS)
+    officials.note_cameras([_camera(CameraState.DISCONNECTED), *others], START_NS)
     assert officials.judge(now_ns).state is AVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("lost", "state"),
+    [
+        ([], AVAILABLE),
+        ([_camera(CameraState.DISCONNECTED, detail="the switch is dead")], DEGRADED),
+        ([_camera(CameraState.BLIND, left_out=True)], DEGRADED),
+        ([_camera(left_out=True, detail="by hand")], DEGRADED),
+    ],
+)
+def test_nobody_is_vouched_for_who_cannot_be_seen(
+    lost: list[CameraHealth], state: AvailabilityState
+) -> None:
+    """Every loss is explained and nobody is tracked any more: no other rule says anything."""
+    cameras = (*[_camera()] * (3 - len(lost)), *lost * 6)
+    officials = Officials()
+    now_ns = _feed(officials, _frames(60, views=(), cameras=cameras))
+    officials.note_cameras(cameras, START_NS)
+    said = officials.judge(now_ns)
+    assert said.state is state
+    if lost:
+        assert said.failed == (AvailabilityRule.VIEWS,)
+        assert said.detail == "2 cameras are live and used, and 3 must see everybody"
 
 
 def test_all_that_fail_are_named() -> None:

@@ -18,7 +18,7 @@ from edge_node.frames import (
     DegradationKind,
     NodeState,
 )
-from edge_node.hub import Hub
+from edge_node.hub import Clocks, Hub
 from edge_node.ring import READ_AHEAD, HubLimits
 from tests.support.frames import CAMERAS, describe, make_frame, make_frames
 from tests.support.streams import make_hub, make_past, make_restarted_hub
@@ -70,7 +70,7 @@ def test_the_newest_is_held_whatever_its_size() -> None:
 
 
 def test_a_snapshot_holds_every_number_of_its_frame() -> None:
-    hub = Hub(describe(epoch=4), clock_ns=lambda: 123)
+    hub = Hub(describe(epoch=4), clocks=Clocks(wall_ns=lambda: 123))
     frame = make_frame(5)
     hub.write(frame)
     snapshot = pb.StreamTracksResponse.FromString(hub.read(1)[0].message).snapshot
@@ -260,7 +260,8 @@ class _Clock:
 
 
 def _judged_hub(clock: _Clock) -> Hub:
-    return Hub(dataclasses.replace(describe(), availability_rules=RULES), clock_ns=clock)
+    description = dataclasses.replace(describe(), availability_rules=RULES)
+    return Hub(description, clocks=Clocks(clock, clock))
 
 
 def _beat(hub: Hub) -> pb.Heartbeat:
@@ -327,6 +328,18 @@ def test_a_node_that_says_nothing_more_is_not_vouched_for() -> None:
     assert said.snapshot_age_ns == 1_001_000_000
     hub.beat(GOOD)
     assert hub.look() == before + 3
+
+
+def test_what_nobody_renews_runs_out_also_while_the_walls_clock_is_set_back() -> None:
+    wall, steady = _Clock(), _Clock()
+    description = dataclasses.replace(describe(), availability_rules=RULES)
+    hub = Hub(description, clocks=Clocks(wall, steady))
+    hub.publish(hub.prepare(make_frame(1), GOOD))
+    wall.now_ns -= 60_000_000_000
+    steady.now_ns += 951_000_000
+    said = _beat(hub)
+    assert said.sent_ns == wall.now_ns
+    assert said.availability.state == pb.AVAILABILITY_STATE_OFF
 
 
 def test_the_head_of_the_journal_stays_until_a_newer_one_comes() -> None:

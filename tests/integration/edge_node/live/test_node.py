@@ -141,6 +141,28 @@ def test_a_killed_node_goes_on_in_the_next_epoch_and_nobody_misses_what_was_sent
     assert got[-1][0] == 3
 
 
+def test_officials_that_were_turned_off_by_hand_are_off_after_a_kill(tmp_path: Path) -> None:
+    game = make_game(tmp_path, seconds=60, loop=True)
+    with NodeProcess(game).start() as node:
+        wait_until(lambda: is_serving(node.address), "readiness")
+        with NodeClient(node.ready["admin"]) as admin:
+            admin.set_officials(off=True, reason="A. Smith: cam02 is being replaced")
+        for _ in range(2):
+            node.kill()
+            node.start()
+            wait_until(lambda: is_serving(node.address), "readiness")
+            with NodeClient(node.ready["admin"]) as admin:
+                said = admin.status().availability
+            assert said.detail == "by hand: A. Smith: cam02 is being replaced"
+        with NodeClient(node.ready["admin"]) as admin:
+            admin.set_officials(off=False, reason="")
+        node.kill()
+        node.start()
+        wait_until(lambda: is_serving(node.address), "readiness")
+        with NodeClient(node.ready["admin"]) as admin:
+            assert "by hand" not in admin.status().availability.detail
+
+
 def test_a_session_ended_by_hand_tells_why_and_is_never_written_again(
     tmp_path: Path,
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from statistics import pstdev
 
+import pytest
+
 from edge_node.cameras.clock import ArrivalClock, EvenBeat, StreamClock
 from edge_node.frames import CaptureClock
 
@@ -99,6 +101,28 @@ def test_a_sender_whose_clock_is_wrong_is_not_believed_and_it_says_so() -> None:
     for true, media, here in arrivals(5, 30.0):
         stamp = clock.stamp(media, here, true)
     assert (stamp.clock, clock.detail) == (CaptureClock.SENDER, "")
+
+
+@pytest.mark.parametrize(("ahead_ms", "believed"), [(10, True), (80, False), (450, False)])
+def test_a_sender_that_has_frames_from_the_future_is_not_believed(
+    ahead_ms: int, believed: bool
+) -> None:
+    """Frames take 20 ms at least: what is ahead by more would be here before it was taken."""
+    clock = StreamClock()
+    for true, media, here in arrivals(200, 30.0):
+        stamp = clock.stamp(media, here, true + ahead_ms * MS)
+    assert (stamp.clock is CaptureClock.SENDER) is believed
+    assert ("ms ahead of this machine's" in clock.detail) is not believed
+
+
+def test_media_times_that_begin_anew_are_followed_at_once() -> None:
+    clock = ArrivalClock()
+    rows = arrivals(300, 30.0)
+    for _, media, here in rows[:200]:
+        clock.capture_time_ns(media, here)
+    off = [clock.capture_time_ns(media - 5 * S, here) - true for true, media, here in rows[200:]]
+    assert max(map(abs, off)) < 100 * MS
+    assert abs(off[-1] - 20 * MS) < 5 * MS
 
 
 def test_a_network_that_hangs_does_not_make_the_sender_a_liar() -> None:

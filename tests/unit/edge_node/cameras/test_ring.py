@@ -105,6 +105,51 @@ def test_nothing_is_written_before_a_key_frame(tmp_path: Path) -> None:
     assert segments(tmp_path / "ring", "cam") == []
 
 
+def packets_in(folder: Path) -> list[int]:
+    """How many packets each file holds."""
+    found = []
+    for segment in segments(folder, "cam"):
+        with av.open(str(segment.path)) as container:
+            found.append(sum(1 for packet in container.demux(video=0) if packet.size))
+    return found
+
+
+def test_another_connection_never_goes_on_in_the_file_of_the_one_before(tmp_path: Path) -> None:
+    """It begins in the middle of a group of pictures: of that nothing can be decoded."""
+    stream, packets = encoded(tmp_path, "h264")
+    (tmp_path / "again").mkdir()
+    again, more = encoded(tmp_path / "again", "h264")
+    ring = Ring(tmp_path / "ring")
+    tap = ring.tap("cam")
+    for number, packet in enumerate(packets):
+        tap.packet(stream, packet, START + number * S // RATE)
+    for number, packet in enumerate([*more[4:], *more]):
+        tap.packet(again, packet, START + 20 * S + number * S // RATE)
+    ring.close()
+    kept = segments(tmp_path / "ring", "cam")
+    assert [each.start_ns for each in kept] == [START, START + 20 * S + 20 * S // RATE]
+    assert packets_in(tmp_path / "ring") == [24, 24]
+
+
+def test_a_source_that_was_replaced_is_not_mixed_into_the_next_one(tmp_path: Path) -> None:
+    """Its thread may give packets for as long as a read takes; it may even connect once more."""
+    stream, packets = encoded(tmp_path, "h264")
+    (tmp_path / "again").mkdir()
+    again, more = encoded(tmp_path / "again", "h264")
+    ring = Ring(tmp_path / "ring")
+    old = ring.tap("cam")
+    for number, packet in enumerate(packets[:12]):
+        old.packet(stream, packet, START + number * S // RATE)
+    new = ring.tap("cam")
+    for number, packet in enumerate(more):
+        at_ns = START + S + number * S // RATE
+        new.packet(again, packet, at_ns)
+        old.packet(stream if number % 2 else again, packets[number], at_ns + S // 90)
+    ring.close()
+    assert [s.start_ns for s in segments(tmp_path / "ring", "cam")] == [START, START + S]
+    assert packets_in(tmp_path / "ring") == [12, 24]
+
+
 def test_capture_times_that_jump_begin_another_file(tmp_path: Path) -> None:
     stream, packets = encoded(tmp_path, "mjpeg")
     ring = Ring(tmp_path / "ring")

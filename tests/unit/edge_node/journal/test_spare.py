@@ -15,7 +15,7 @@ from edge_node.journal.folder import COMPANIONS, Place, move_file, places
 from edge_node.journal.journal import Journal
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.segment import Beginning, Linked, SegmentWriter
-from edge_node.journal.spare import HURRIED_NAME, NAME, Spare, adopt
+from edge_node.journal.spare import HURRIED_NAME, MAKING, NAME, Spare, adopt
 from edge_node.journal.verifying import verify
 from tests.support.journals import Play, key, opened, wait_for_keeper, wait_for_spare
 
@@ -128,17 +128,44 @@ def test_one_that_was_never_used_is_no_damage_and_goes(tmp_path: Path) -> None:
     assert _spare_files(tmp_path / "finals") == []
 
 
-def test_one_that_is_damaged_harms_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [NAME, HURRIED_NAME])
+def test_one_that_cannot_be_read_is_kept_where_somebody_may_know_what_it_holds(
+    tmp_path: Path, name: str
+) -> None:
+    journal = opened(tmp_path)
+    tip = journal.tip
+    journal.close()
+    content = bytes(range(256)) * 64
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / f"{name}-wal").write_bytes(b"\xff" * 5000)
+    again = opened(tmp_path)
+    assert again.recovered is not None
+    assert again.recovered.tip == tip
+    kept = list(tmp_path.glob(f"aside/*/{name}"))
+    if name == NAME:
+        assert [path.read_bytes() for path in kept] == [content]
+        (damage,) = again.recovered.damages
+        assert damage.record == tip.record + 1
+        assert "being begun" in damage.reason
+        assert kept[0].parent == tmp_path / damage.aside
+    else:
+        assert kept == []
+        assert again.recovered.damages == ()
+        assert name not in _spare_files(tmp_path)
+    wait_for_spare(again)
+    again.close()
+
+
+@pytest.mark.parametrize("size", [0, 4096])
+def test_one_that_was_being_made_is_no_damage(tmp_path: Path, size: int) -> None:
     opened(tmp_path).close()
-    for name in (NAME, HURRIED_NAME):
-        (tmp_path / name).write_bytes(bytes(range(256)) * 64)
-        (tmp_path / f"{name}-wal").write_bytes(b"\xff" * 5000)
+    (tmp_path / f"{NAME}{MAKING}").write_bytes(bytes(size))
     again = opened(tmp_path)
     assert again.recovered is not None
     assert again.recovered.damages == ()
-    assert HURRIED_NAME not in _spare_files(tmp_path)
     wait_for_spare(again)
     again.close()
+    assert _spare_files(tmp_path) == []
 
 
 @pytest.fixture

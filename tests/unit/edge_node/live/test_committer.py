@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
 import pytest
 
 from edge_node.frames import DegradationKind
-from edge_node.journal.entries import Ended
+from edge_node.journal.entries import Ended, Entry, StateChanged
 from edge_node.live.committer import Batch, Committer, CommitterOptions
 from tests.support.live import MemoryLog, PlayedNode, Watch
 
@@ -45,6 +46,15 @@ def test_frame_sets_that_wait_are_written_together() -> None:
     node.close()
     assert node.log.commits < 30
     assert len(node.live.published) > 50
+
+
+def test_the_state_is_judged_by_live_frames_alone() -> None:
+    """Smoothed ones are older by the lag and surer: mixed in they harm the age and help the std."""
+    node = PlayedNode()
+    node.play(range(40))
+    node.close()
+    assert [time_ns for time_ns in node.judged_ns if time_ns is not None] == node.live.times_ns
+    assert node.judged_ns.count(None) == len(node.smoothed.published) > 0
 
 
 def test_a_slow_commit_is_said_for_a_while() -> None:
@@ -96,3 +106,33 @@ def test_what_ends_the_committer_is_raised_where_batches_are_put() -> None:
     with pytest.raises(ZeroDivisionError):
         committer.put(Batch((), ()), lambda: False)
     assert not committer.close(1.0)
+
+
+def test_what_is_handed_over_late_is_taken_as_long_as_there_is_room() -> None:
+    log = MemoryLog()
+    committer = Committer(log, lambda *_: None, Watch())  # type: ignore[arg-type]
+    committer.start()
+    assert committer.put(Batch((Ended("stopped", ""),), ()), lambda: True)
+    assert committer.close(5.0)
+    assert len(log.entries) == 1
+
+
+def test_after_one_that_was_given_up_nothing_is_taken_and_closing_says_so() -> None:
+    class StuckLog(MemoryLog):
+        def commit(self, entries: Sequence[Entry]) -> None:
+            stuck.wait()
+            super().commit(entries)
+
+    log, stuck = StuckLog(), threading.Event()
+    options = CommitterOptions(queue_batches=2)
+    committer = Committer(log, lambda *_: None, Watch(), options)  # type: ignore[arg-type]
+    committer.start()
+    batches = [Batch((StateChanged(f"{number}"),), ()) for number in range(5)]
+    assert committer.put(batches[0], lambda: False)
+    wait_for(lambda: committer.waiting == 0)
+    assert [committer.put(batch, lambda: True) for batch in batches[1:4]] == [True, True, False]
+    stuck.set()
+    wait_for(lambda: committer.waiting == 0)
+    assert not committer.put(batches[4], lambda: False), "a journal has no holes"
+    assert not committer.close(5.0)
+    assert [e.name for e in log.entries if isinstance(e, StateChanged)] == ["0", "1", "2"]

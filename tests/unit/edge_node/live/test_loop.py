@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
 import numpy as np
+import pytest
 
 from accel import Tracker
 from edge_node.area import Everywhere
-from edge_node.frames import CameraState, DegradationKind
+from edge_node.frames import CameraFrame, CameraState, DegradationKind
+from edge_node.inference import Detect, Found, Task
 from edge_node.journal.digest import snapshot_digest
-from edge_node.journal.entries import Checkpointed, Observed, Snapped, StateChanged
+from edge_node.journal.entries import Checkpointed, Dropped, Observed, Snapped, StateChanged
+from edge_node.live.committer import Batch
 from edge_node.live.load import LoadOptions, LoadStep
 from edge_node.live.loop import LoopOptions
+from edge_node.pictures import ArrayPicture
 from edge_node.planner import PlanOptions
 from tests.support.live import PlayedNode
 from tests.support.pipelines import PERIOD_NS, WalkerInference, Walkers
+from tests.support.rigs import ring_rig
 
 BEATS = 60
 
@@ -100,6 +109,23 @@ def test_a_time_that_is_not_new_gives_no_snapshot_and_its_calls_are_kept() -> No
     refused = [e for e in node.log.entries if isinstance(e, Observed) and not e.accepted]
     assert len(refused) == 4
     assert node.live.times_ns == sorted(set(node.live.times_ns))
+
+
+@pytest.mark.parametrize("ahead_ms", [60, 150, 300, 450])
+def test_a_camera_whose_clock_is_ahead_takes_nobody_off_the_court(ahead_ms: int) -> None:
+    node = PlayedNode(ring_rig(6))
+    for beat in range(1000, 1000 + BEATS):
+        for camera in range(6):
+            shift_ns = ahead_ms * 1_000_000 if camera == 2 else 0
+            node.cameras.put(camera, beat, shift_ns=shift_ns, late_ns=-shift_ns)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    assert node.live.times_ns[-30:] == [beat * PERIOD_NS for beat in range(1030, 1000 + BEATS)]
+    assert {len(m.frame.snapshot) for m in node.live.published[-30:]} == {3}
+    said = {name: state for name, state, _ in node.cameras.judged}
+    # What is within the tracker's reach is for the tracker to find, in its own time.
+    assert said == ({"cam02": CameraState.LATE} if ahead_ms > 100 else {})
 
 
 def test_pictures_are_looked_at_by_inference() -> None:
@@ -237,3 +263,116 @@ def test_with_nobody_to_pose_a_share_of_nobody_is_posed() -> None:
     node.close()
     inference.close()
     assert len(node.live.published) >= 8
+
+
+def test_a_picture_where_nothing_can_look_costs_itself_alone() -> None:
+    node = PlayedNode()
+    for beat in range(30):
+        for camera in range(4):
+            node.cameras.put(camera, beat, picture=camera == 1 and beat >= 10)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    assert node.live.times_ns[-1] == 29 * PERIOD_NS
+    assert len(node.live.published[-1].frame.snapshot) == 3
+    assert node.watch.left == {"unusable": 20}
+
+
+def picture(node: PlayedNode, camera: int, beat: int, size_px: tuple[int, int]) -> CameraFrame:
+    """A frame of the walkers in a picture of that size."""
+    width, height = size_px
+    image = ArrayPicture(np.zeros((height, width, 3), np.uint8))
+    time_ns = beat * PERIOD_NS
+    return CameraFrame(camera, node.rig.names[camera], time_ns, beat, image, time_ns + 1)
+
+
+class ScaledInference(WalkerInference):
+    """Finds the walkers in the pixels of the picture, whatever its size."""
+
+    def submit(self, frame: CameraFrame, tasks: Sequence[Task]) -> Future[Found]:
+        factor = self.walkers.rig.size[frame.camera][0] / frame.image.width_px
+        asked = super().submit(frame, [Detect(1.0, (640, 384)) for _ in tasks[:1]])
+        found: Future[Found] = Future()
+        people = asked.result()
+        people.keypoints[..., :2] = (people.keypoints[..., :2] + 0.5) / factor - 0.5
+        found.set_result(people)
+        return found
+
+
+def test_pictures_of_another_size_are_measured_by_their_own_factor() -> None:
+    inference = ScaledInference(Walkers(), slow_s=0.0)
+    options = LoopOptions(PlanOptions(detect_every=1), Everywhere())
+    node = PlayedNode(inference=inference, options=options)
+    sizes = {10: (1280, 720), 20: (1000, 1000), 30: (960, 540)}
+    size = (1920, 1080)
+    for beat in range(45):
+        size = sizes.get(beat, size)
+        for camera in range(4):
+            mine = size if camera == 2 else (1920, 1080)
+            node.cameras.frames.append(picture(node, camera, beat, mine))
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    inference.close()
+    assert node.watch.left == {"unusable": 10}, "those that are no scaled copy"
+    true = Walkers(node.rig)
+    seen = [e for e in node.log.entries if isinstance(e, Observed) and e.camera == 2]
+    assert len(seen) >= 30
+    for entry in seen:
+        uv = node.rig.project(true.joints_m(entry.capture_time_ns))[:, :, 2]
+        assert np.abs(entry.keypoints[..., :2] - uv).max() < 10.0
+
+
+def test_whoever_is_left_out_is_counted_by_his_camera_and_stands_in_the_journal() -> None:
+    inference = WalkerInference(Walkers(), slow_s=0.0)
+    node = PlayedNode(inference=inference)
+    for beat in range(60):
+        inference.failing = 20 <= beat < 30
+        for camera in range(4):
+            lags = camera == 2 and beat >= 40
+            node.cameras.put(camera, beat - 30 if lags else beat, picture=True)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    node.close()
+    inference.close()
+    told = Counter(entry.reason for entry in node.log.entries if isinstance(entry, Dropped))
+    assert set(told) == {"inference_failed", "too_late"}
+    assert {reason: node.watch.left[reason] for reason in told} == told
+    late = {e.camera for e in node.log.entries if isinstance(e, Dropped) and e.reason == "too_late"}
+    assert late == {2}
+
+
+def test_what_is_overtaken_behind_a_slow_disk_changes_nothing_in_what_is_asked() -> None:
+    load = LoadOptions(window_s=0.1)
+    node = PlayedNode(options=LoopOptions(PlanOptions(), Everywhere(), load=load))
+    put = node.committer.put
+
+    def put_late(batch: Batch, stopped: Callable[[], bool]) -> bool:
+        node.cameras.overtaken += 20
+        return put(batch, stopped)
+
+    node.committer.put = put_late  # type: ignore[method-assign]
+    node.play(range(60))
+    assert node.loop.level == 0
+    for beat in range(60, 80):
+        # Those that were overtaken while nothing waited for the disk still count.
+        node.cameras.overtaken += 20
+        node.play(range(beat, beat + 1))
+    assert node.loop.level > 0
+    node.close()
+
+
+def test_a_state_whose_words_count_seconds_is_written_down_once() -> None:
+    node = PlayedNode()
+    for beat in range(60):
+        node.cameras.detail = f"the same picture for {beat / 60:.1f} s, while 2 others see movement"
+        node.play(range(beat, beat + 1))
+    node.cameras.detail = "it shows what cam02 shows"
+    node.play(range(60, 70))
+    node.cameras.detail = "it shows what cam03 shows"
+    node.play(range(70, 80))
+    node.close()
+    told = [e.value for e in node.log.entries if isinstance(e, StateChanged)]
+    details = [value["cam00"]["detail"] for value in told if "cam00" in value]
+    assert len(details) == 3
+    assert details[0] == "the same picture for 0.0 s, while 2 others see movement"

@@ -1,0 +1,50 @@
+"""The socket of those who run a node, before a node that keeps them waiting."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from edge_node.live.admin import AdminServer
+from tipoff.v1 import node_pb2 as pb
+from tipoff.v1 import node_pb2_grpc
+
+WITHIN_S = 20.0
+
+
+class SlowNode:
+    """A node whose cameras take their time to go: until somebody ends the session."""
+
+    newest_sequence = 0
+
+    def __init__(self) -> None:
+        self.removing, self.ended = threading.Event(), threading.Event()
+        self.was_ended = False
+
+    def remove_camera(self, _name: str) -> None:
+        """Wait for the end."""
+        self.removing.set()
+        self.was_ended = self.ended.wait(WITHIN_S)
+
+    def end_session(self, _reason: str) -> None:
+        """End."""
+        self.ended.set()
+
+
+def test_a_call_that_waits_keeps_nobody_else(tmp_path: Path) -> None:
+    node: Any = SlowNode()
+    admin = AdminServer.on_socket(node, tmp_path / "admin.sock")
+    try:
+        with grpc.insecure_channel(admin.start()) as channel:
+            stub = node_pb2_grpc.NodeServiceStub(channel)
+            request = pb.RemoveCameraRequest(camera="cam01")
+            removing = stub.RemoveCamera.future(request, timeout=2 * WITHIN_S)
+            assert node.removing.wait(WITHIN_S)
+            stub.EndSession(pb.EndSessionRequest(reason="rain"), timeout=2 * WITHIN_S)
+            removing.result(2 * WITHIN_S)
+    finally:
+        admin.stop()
+    assert node.was_ended, "the session could only be ended once the camera had gone"

@@ -1,0 +1,58 @@
+"""Whoever plays a file sees when to end, also while it is behind and gives nothing."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from edge_node.cameras.files import ObservationsSource, VideoFileSource
+from edge_node.cameras.observations import write_observations
+from edge_node.cameras.slot import Tally
+from edge_node.cameras.source import Schedule, SourceOptions, Surroundings
+from tests.support.videos import VideoSpec, make_video
+
+S = 1_000_000_000
+FRAMES = 20
+
+
+class Hurried(Schedule):
+    """A game that is always far ahead, and is stopped at its third question."""
+
+    asked = 0
+    stop = threading.Event()
+
+    def position_ns(self) -> int:
+        cls = type(self)
+        cls.asked += 1
+        if cls.asked == 3:
+            cls.stop.set()
+        return 10 * S * cls.asked
+
+
+def around(schedule: Schedule) -> Surroundings:
+    return Surroundings("cam", schedule, Tally(0), SourceOptions())
+
+
+def hurried() -> Hurried:
+    Hurried.asked, Hurried.stop = 0, threading.Event()
+    return Hurried()
+
+
+def test_a_film_that_is_behind_is_not_played_to_its_end(tmp_path: Path) -> None:
+    path = make_video(tmp_path, "slow", VideoSpec(codec="h264", frames=FRAMES, rate_hz=30))
+    schedule = hurried()
+    assert list(VideoFileSource(path, around(schedule)).frames(schedule.stop)) == []
+    assert schedule.asked <= 4 < FRAMES
+
+
+def test_a_recording_that_is_behind_is_not_played_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "slow.parquet"
+    people = np.zeros((1, 17, 3), np.float32)
+    # All of it lies within what a player looks for, and none of it in time.
+    rows = [("cam", 9 * S + frame, people) for frame in range(FRAMES)]
+    write_observations(path, [("cam", 0, people), *rows])
+    schedule = hurried()
+    assert list(ObservationsSource(path, around(schedule)).frames(schedule.stop)) == []
+    assert schedule.asked <= 4 < FRAMES

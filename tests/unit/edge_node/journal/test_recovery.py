@@ -1,0 +1,197 @@
+"""Opening again: what is damage, what is not, and what an interruption left."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edge_node.journal.errors import JournalDamagedError, JournalError
+from edge_node.journal.folder import ASIDE, places
+from edge_node.journal.keeping import KeepOptions, prune
+from edge_node.journal.mark import Mark, Marked, read_mark
+from edge_node.journal.recovery import recover
+from edge_node.journal.segment import SegmentReader
+from edge_node.journal.segment_reading import is_damage
+from edge_node.journal.spare import NAME
+from tests.support.journals import Play, facts, opened, wait_for_spare
+
+CHECK_BYTES = 1 << 29
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> tuple[Path, int]:
+    """The folder of a process that was killed, with all records in the log; the last of them."""
+    journal, play = opened(tmp_path / "live"), Play(checkpoint_every=10)
+    wait_for_spare(journal)
+    for _ in range(25):
+        journal.commit(play.next())
+    shutil.copytree(
+        tmp_path / "live", tmp_path / "finals", ignore=shutil.ignore_patterns("*-shm", "lock")
+    )
+    tip = journal.tip.record
+    journal.close()
+    return tmp_path / "finals", tip
+
+
+@contextmanager
+def limited(what: int, limit: int) -> Iterator[None]:
+    """Let this process have only so much of something."""
+    soft, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, (soft, hard))
+
+
+def _files(folder: Path) -> dict[str, int]:
+    return {
+        path.name: path.stat().st_size
+        for path in folder.iterdir()
+        if path.name != "lock" and not path.name.endswith("-shm")
+    }
+
+
+@pytest.mark.parametrize("spare", [True, False])
+def test_no_room_for_the_index_of_a_log_is_no_damage(
+    killed: tuple[Path, int], *, spare: bool
+) -> None:
+    folder, tip = killed
+    if not spare:
+        for path in folder.glob(f"{NAME}*"):
+            path.unlink()
+    before = _files(folder)
+    with (
+        limited(resource.RLIMIT_FSIZE, 16_384),
+        pytest.raises(JournalError, match=r"now: disk I/O error .*has room"),
+    ):
+        recover(folder, facts().session, CHECK_BYTES)
+    assert _files(folder) == before
+    found = recover(folder, facts().session, CHECK_BYTES)
+    assert found is not None
+    assert found.tip.record == tip
+    assert found.damages == ()
+
+
+def test_too_many_open_files_are_no_damage(killed: tuple[Path, int]) -> None:
+    folder, tip = killed
+    facts()
+    refused = 0
+    held = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+    for limit in range(3, max(held) + 12):
+        try:
+            with limited(resource.RLIMIT_NOFILE, limit):
+                found = recover(folder, facts().session, CHECK_BYTES)
+        except (JournalError, OSError, sqlite3.Error):
+            refused += 1
+        else:
+            assert found is not None
+            assert found.damages == ()
+            break
+    assert refused > 2
+    assert not (folder / ASIDE).exists()
+    found = recover(folder, facts().session, CHECK_BYTES)
+    assert found is not None
+    assert found.tip.record == tip
+    assert found.damages == ()
+
+
+def test_a_mark_that_may_not_be_read_is_not_forgotten(
+    killed: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = killed
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(JournalError, match="mark"):
+            recover(folder, facts().session, CHECK_BYTES)
+    assert isinstance(read_mark(folder), Marked)
+
+
+@pytest.mark.parametrize(
+    ("code", "damage"),
+    [
+        (sqlite3.SQLITE_CORRUPT, True),
+        (sqlite3.SQLITE_CORRUPT_INDEX, True),
+        (sqlite3.SQLITE_NOTADB, True),
+        (sqlite3.SQLITE_ERROR, True),
+        (sqlite3.SQLITE_IOERR_READ, True),
+        (sqlite3.SQLITE_IOERR_SHORT_READ, True),
+        (sqlite3.SQLITE_CANTOPEN, False),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, False),
+        (sqlite3.SQLITE_IOERR_LOCK, False),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_BUSY_RECOVERY, False),
+        (sqlite3.SQLITE_READONLY_CANTINIT, False),
+        (sqlite3.SQLITE_PROTOCOL, False),
+    ],
+)
+def test_what_sqlite_says_is_told_apart(code: int, *, damage: bool) -> None:
+    error = sqlite3.OperationalError("as SQLite puts it")
+    error.sqlite_errorcode = code
+    assert is_damage(error) is damage
+    assert not is_damage(MemoryError())
+    assert is_damage(ValueError())
+
+
+def test_a_file_that_holds_something_else_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"something else " * 1000)
+    with pytest.raises(JournalDamagedError):
+        SegmentReader(tmp_path / "file")
+
+
+def test_a_pruning_that_was_killed_between_two_files_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, play = opened(tmp_path / "live", segment_bytes=60_000), Play(checkpoint_every=10)
+    wait_for_spare(journal)
+    for _ in range(12):
+        journal.commit(play.next())
+    # Somebody reads the file, slowly, so that its log is not folded in.
+    with SegmentReader(tmp_path / "live" / places(tmp_path / "live")[0].name, written=True) as slow:
+        records = slow.linked()
+        next(records)
+        while len(places(tmp_path / "live")) < 4:
+            journal.commit(play.next())
+        shutil.copytree(
+            tmp_path / "live", tmp_path / "finals", ignore=shutil.ignore_patterns("*-shm", "lock")
+        )
+    tip = journal.tip.record
+    journal.close()
+    folder = tmp_path / "finals"
+    oldest, second, *_ = places(folder)
+    assert (folder / f"{oldest.name}-wal").stat().st_size > 0
+
+    class KilledError(Exception):
+        pass
+
+    unlink = Path.unlink
+
+    def kill(path: Path, *, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        if path.name.endswith("-wal"):
+            raise KilledError
+
+    marked = read_mark(folder)
+    assert isinstance(marked, Marked)
+    mark = Mark(folder, marked)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", kill)
+        with pytest.raises(KilledError):
+            prune(folder, KeepOptions(max_bytes=1), mark)
+    mark.close()
+    assert places(folder)[0] == oldest
+    found = recover(folder, facts().session, CHECK_BYTES)
+    assert found is not None
+    assert found.damages == ()
+    assert found.tip.record == tip
+    assert places(folder)[0] == second
