@@ -328,7 +328,7 @@ def _say(verdict: Verdict) -> list[str]:
     type=click.FloatRange(min=0.0),
     default=1.0,
     show_default=True,
-    help="How many times as fast as it was; 0 is as fast as this machine can.",
+    help="How many times as fast as it was; 0 is as fast as subscribers follow.",
 )
 @click.option(
     "--wait-for",
