@@ -134,6 +134,10 @@ class StreamServer:
         """Number of streams that are open now."""
         return self._service.subscribers if self._service else 0
 
+    def behind(self) -> int:
+        """See :meth:`TrackingService.behind`."""
+        return run_in_loop(self._service.behind(), START_WITHIN_S) if self._service else 0
+
     def stop(self, within_s: float | None = None) -> None:
         """Shut down: unready first, then the streams are ended, then what is left is cut.
 

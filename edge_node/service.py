@@ -117,6 +117,18 @@ class TrackingService:
         """Number of streams that are open now."""
         return self._calls
 
+    async def behind(self) -> int:
+        """Return how many snapshots the stream that is furthest behind is still to be sent.
+
+        One that is being opened has no place yet and may want all that is held.
+        """
+        outlets = tuple(self._outlets.values())
+        streams = [stream for outlet in outlets for stream in outlet.streams]
+        behind = [stream.subscription.behind for stream in streams]
+        if self._calls > len(streams):
+            behind += [outlet.hub.newest + 1 - outlet.hub.oldest_place for outlet in outlets]
+        return max(behind, default=0)
+
     def drain(self, within_s: float) -> None:
         """End every stream with UNAVAILABLE and a resume token.
 

@@ -281,6 +281,11 @@ class Subscription:
         return not self._pending and self._next > self._hub.newest
 
     @property
+    def behind(self) -> int:
+        """How many snapshots the hub has that were neither sent nor skipped."""
+        return self._hub.newest + 1 - self._next + len(self._pending)
+
+    @property
     def settled(self) -> bool:
         """Whether everything sent was acknowledged."""
         return not self._unacknowledged

@@ -359,7 +359,7 @@ def _signed(verdict: Verdict) -> str:
     type=click.FloatRange(min=0.0),
     default=1.0,
     show_default=True,
-    help="How many times as fast as it was; 0 is as fast as this machine can.",
+    help="How many times as fast as it was; 0 is as fast as subscribers follow.",
 )
 @click.option(
     "--wait-for",
