@@ -13,9 +13,11 @@ left out of the ring and counted, and the cameras never wait.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,6 +48,8 @@ OFF_BEAT_NS = 20_000_000
 LONGER = 3
 """A file without a key frame is cut after so many times its length, and what follows waits for
 one."""
+CLOSE_WITHIN_S = 3.0
+"""How long what waits may take to be written when the ring is closed."""
 PART = ".part"
 TRANSPORT = frozenset(("h264", "hevc"))
 START_CODES = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
@@ -176,6 +180,7 @@ class Ring:
         self._lock = threading.Lock()
         self._lost: Counter[str] = Counter()
         self._broken: set[str] = set()
+        self._refused: set[str] = set()
         self._files: dict[str, _File] = {}
         self._taps = itertools.count()
         self._newest: dict[str, tuple[int, int]] = {}
@@ -213,10 +218,22 @@ class Ring:
                 self._lost[held.camera] += 1
                 self._broken.add(held.camera)
 
-    def close(self) -> None:
-        """Write what waits and finish the files."""
-        self._queue.put(None)
-        self._thread.join()
+    def close(self, within_s: float = CLOSE_WITHIN_S) -> bool:
+        """Write what waits and finish the files; a disk that does not answer is left to its thread.
+
+        Args:
+            within_s: How long that may take. Files that are not finished can be read all the same.
+
+        Returns:
+            Whether all of it was written in time.
+        """
+        until_s = time.monotonic() + within_s
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=within_s)
+        self._thread.join(max(until_s - time.monotonic(), 0.0))
+        if self._thread.is_alive():
+            log.error("the newest video was not written to the ring: its disk does not answer")
+        return not self._thread.is_alive()
 
     # ---- in the thread ------------------------------------------------------------------------
 
@@ -224,23 +241,34 @@ class Ring:
         while (held := self._queue.get()) is not None:
             with self._lock:
                 self._waiting_bytes -= len(held.data)
-                if held.camera in self._broken:
-                    self._broken.discard(held.camera)
-                    cut = True
-                else:
-                    cut = False
+                cut = held.camera in self._broken
+                self._broken.discard(held.camera)
             try:
                 if cut:
                     self._finish(held.camera)
                 self._write(held)
-            except (OSError, av.FFmpegError) as error:
-                reason = getattr(error, "strerror", None) or type(error).__name__
-                log.warning("ring cannot be written", camera=held.camera, why=reason)
-                with self._lock:
-                    self._lost[held.camera] += 1
-                self._files.pop(held.camera, None)
+                self._refused.discard(held.camera)
+            except Exception as error:
+                # Whatever it is: the ring goes on, for this camera with its next file.
+                self._refuse(held.camera, error)
         for camera in list(self._files):
-            self._finish(camera)
+            try:
+                self._finish(camera)
+            except Exception as error:
+                self._refuse(camera, error)
+
+    def _refuse(self, camera: str, error: Exception) -> None:
+        """Count a packet that was not written; why is said once until one is written again."""
+        with self._lock:
+            self._lost[camera] += 1
+        file = self._files.pop(camera, None)
+        if file is not None:
+            with contextlib.suppress(Exception):
+                file.container.close()
+        if camera not in self._refused:
+            self._refused.add(camera)
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            log.warning("ring cannot be written", camera=camera, why=reason)
 
     def _write(self, held: _Held) -> None:
         if held.connection < self._newest.get(held.camera, held.connection):

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SUFFIX = ".sqlite"
 ASIDE = "aside"
 LOCK = "lock"
+LOCK_WITHIN_S = 0.3
+"""How long the lock is tried for."""
+LOCK_EVERY_S = 0.005
 COMPANIONS = ("", "-wal", "-shm", "-journal")
 """What SQLite keeps beside a file."""
 _NAME = re.compile(r"(\d{12})-(\d{8})-(\d{2})\.sqlite")
@@ -153,12 +156,24 @@ def writing(folder: Path) -> Iterator[None]:
         JournalBusyError: Another one does.
     """
     with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(lock.fileno()):
             raise JournalBusyError(
                 f"the journal in {folder} is written by another process; stop that one, or give "
                 "the session another name",
                 path=str(folder),
-            ) from None
+            )
         yield
+
+
+def _taken(lock: int) -> bool:
+    """Take the lock; whoever looks whether it is held holds it for a moment, too."""
+    until = time.monotonic() + LOCK_WITHIN_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(LOCK_EVERY_S)
+        else:
+            return True

@@ -7,6 +7,7 @@ damaged one, so that what is moved aside is what was found.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
@@ -257,6 +258,8 @@ def _tidy(folder: Path, mark: Marked | BadMark) -> dict[str, str]:
 def _finish_pruning(folder: Path, oldest: int) -> None:
     """Remove files that were to go: what is left of them may lack its log, and is no damage."""
     found = places(folder)
+    if not any(place.first == oldest for place in found):
+        return  # A pruning leaves the file that begins there, whatever becomes of the others.
     for place, later in pairwise(found):
         if later.first > oldest:
             break
@@ -266,8 +269,15 @@ def _finish_pruning(folder: Path, oldest: int) -> None:
 
 
 def _make_durable(folder: Path, found: list[Place]) -> None:
-    """Fold in what a killed process left in the logs: it is about to be built upon."""
+    """Sync and fold in what a killed process left in the logs: it is about to be built upon.
+
+    What somebody who reads keeps from being folded in stays in the log, durable as well.
+    """
     for place in found:
-        if (folder / (place.name + "-wal")).exists():
-            with suppress(sqlite3.Error):
-                fold(folder / place.name, truncate=True)
+        log_path = folder / (place.name + "-wal")
+        if not log_path.exists():
+            continue
+        with log_path.open("rb") as file:
+            os.fsync(file.fileno())
+        with suppress(sqlite3.Error):
+            fold(folder / place.name, truncate=True)

@@ -37,6 +37,11 @@ PAST_SNAPSHOTS = 18_000
 FINISH_WITHIN_S = 10.0
 """How long subscribers are given for what is left at the end."""
 LOOK_EVERY_S = 0.02
+MOST_BEHIND = 2_000
+"""Snapshots that a subscriber may be behind before a replay without a pace waits for it: far fewer
+than are held, by count and by bytes."""
+LOOK_EVERY = 250
+"""Snapshots after which it is looked how far behind subscribers are."""
 _STREAMS = {Kind.LIVE: StreamKind.LIVE, Kind.SMOOTHED: StreamKind.SMOOTHED}
 _PLAYED = (Kind.OPENED, Kind.LIVE, Kind.SMOOTHED, Kind.ENDED)
 
@@ -48,7 +53,7 @@ class ReplayOptions:
     listen: str = "127.0.0.1:7400"
     """Address as host:port; port 0 takes a free one."""
     speed: float = 1.0
-    """How many times as fast as it was; 0: as fast as it goes."""
+    """How many times as fast as it was; 0: as fast as it goes and its subscribers follow."""
     wait_for_subscribers: int = 0
     """Subscribers that are waited for before it begins."""
     linger_s: float = 0.0
@@ -101,7 +106,7 @@ class Replay:
             hubs = self._hubs(record, opened)
             with self._serving(hubs, first=first) as server:
                 first = False
-                ended = self._play_epoch(record.epoch, records, hubs)
+                ended = self._play_epoch(record.epoch, records, hubs, server)
                 if ended is not None or records.peek() is None:
                     self._finish(hubs, server, ended)
             for kind, hub in hubs.items():
@@ -162,16 +167,30 @@ class Replay:
         epoch: int,
         records: _Peekable,
         hubs: dict[StreamKind, Hub],
+        server: StreamServer,
     ) -> Ended | None:
         """Publish an epoch's messages; give how the session ended where it does."""
         while (record := records.peek()) is not None and record.epoch == epoch:
             entry = decode(record)
             if isinstance(entry, Ended):
                 return entry
+            if not self._wait_for_slowest(server):
+                return None
             if isinstance(entry, Snapped) and not self._publish(record, entry, hubs):
                 return None
             records.take()
         return None
+
+    def _wait_for_slowest(self, server: StreamServer) -> bool:
+        """Let nobody who reads be overtaken where no pace is kept; False: it was stopped.
+
+        One that does not read is let go for its lag, and is waited for no longer than that.
+        """
+        if not self._options.speed and self.snapshots % LOOK_EVERY == 0:
+            while server.behind() > MOST_BEHIND:
+                if self._stopped.wait(LOOK_EVERY_S):
+                    return False
+        return True
 
     def _publish(self, record: Record, entry: Snapped, hubs: dict[StreamKind, Hub]) -> bool:
         """Publish a message when it is due; False: there is no time left."""

@@ -194,21 +194,25 @@ class SegmentWriter:
         self._base.close()
 
 
-def fold(path: Path, *, truncate: bool = False) -> bool:
+def fold(path: Path, *, truncate: bool = False, wait_s: float = 0.0) -> bool:
     """Fold a file's log into it while it is written.
 
     Args:
-        path: The file.
-        truncate: Leave no log behind, and wait for writers.
+        path: The file; it is not made where it is gone.
+        truncate: Leave no log behind.
+        wait_s: How long readers that hold on to the log are waited for then, seconds.
 
     Returns:
         Whether nothing is left in the log.
     """
     mode = "TRUNCATE" if truncate else "PASSIVE"
-    with closing(connect(path)) as base:
+    with closing(connect(path.absolute().as_uri() + "?mode=rw", uri=True)) as base:
+        base.execute(f"PRAGMA busy_timeout={round(wait_s * 1000)}")
         base.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
         for _ in range(FOLDS):
             busy, logged, folded = base.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-            if not busy and logged == folded:
+            if busy:
+                return False
+            if logged == folded:
                 return True
     return False
