@@ -54,13 +54,13 @@ def list_journals(journals: Path | None, as_json: bool) -> None:
 
 
 def _row(name: str, folder: Path) -> dict[str, Any]:
-    from edge_node.journal.errors import JournalDamagedError, JournalError
+    from edge_node.journal.errors import JournalDamagedError
     from edge_node.journal.reading import JournalReader, begin_again
     from tipoff.errors import UnavailableError
 
     try:
         found = begin_again(folder, JournalReader.overview)
-    except (JournalDamagedError, JournalError, UnavailableError) as error:
+    except (JournalDamagedError, UnavailableError) as error:
         unknown = {"first": 0, "last": 0, "epoch": 0, "size_gb": 0.0, "written": False}
         return {"session": name, "folder": str(folder), **unknown, "damage": error.message}
     damage = f"damage was moved aside: {', '.join(found.aside)}" if found.aside else ""
