@@ -11,7 +11,9 @@ and stillness has not:
   nothing does any more, it is frozen, whatever the scene;
 - somebody who is in the picture stands like a statue while other cameras see people move: the
   block means, in which noise averages out, stay what they were, and differ from the camera's own
-  background; so noise that is added behind the freeze does not hide it;
+  background; where the camera's noise goes on, several must have stopped at one moment, since one
+  who waits, or a board of lights, does the same. So noise that is added behind the freeze does not
+  hide it;
 - with nobody in the picture it may as well be an empty half of the court: where it never had any
   noise, only after ``empty_still_ns`` of it, while others see movement, is it called frozen. Until
   then the mistake costs little either way.
@@ -209,8 +211,12 @@ class Watch:
         moving = self._others_moving(index, now_ns)
         if still_ns < options.still_ns or not moving:
             return ""
-        flickers = sight.noisy and not sight.quiet
-        if (flickers or still_ns < options.empty_still_ns) and not sight.occupied:
+        if sight.noisy:
+            # Its own noise is alive: a quiet half looks the same, and so does one in other light.
+            found = sight.stopped_together
+        else:
+            found = sight.occupied or still_ns >= options.empty_still_ns
+        if not found:
             return ""
         return f"the same picture for {still_ns / _S:.1f} s, while {moving} others see movement"
 
