@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import grpc
 import structlog
 
+from edge_node.requests import read_request
 from tipoff.errors import DeadlineError, InvalidInputError, UnavailableError
-from tipoff.v1 import tracking_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +105,9 @@ class Follower:
             if heartbeat:
                 await context.write(heartbeat)
             if not messages:
+                # Asked again: while the heartbeat was written the end may have come, and the
+                # shutting down behind it.
+                ended = hub.ended
                 if subscription.caught_up and ended is not None:
                     return await self._finish(stream, context, ended.message)
                 self._draining.check(asked_now=subscription.caught_up)
@@ -127,8 +130,8 @@ class Follower:
 
     async def _hear(self, stream: Stream, context: Context) -> None:
         while True:
-            request = await context.read()
-            if not isinstance(request, pb.StreamTracksRequest):
+            request = await read_request(context)
+            if request is None:
                 stream.closed_by_client = True
                 stream.wake.set()
                 # It may still read: how long it may be silent is for the guard to say.

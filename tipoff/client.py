@@ -16,13 +16,14 @@ between the snapshots as well:
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import grpc
 
-from tipoff.connection import translate
-from tipoff.follow import ClientOptions, Follower
+from tipoff.follow import ClientOptions, Follower, client_closed
 from tipoff.reading import read_header
+from tipoff.status import translate
 from tipoff.track_stream import TrackStream
 from tipoff.v1 import tracking_pb2 as pb
 from tipoff.v1 import tracking_pb2_grpc
@@ -60,7 +61,9 @@ class Client:
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = tracking_pb2_grpc.TrackingServiceStub(self._channel)
         self._lock = threading.Lock()
-        self._streams: set[TrackStream] = set()
+        self._closed = False
+        # Whoever leaves a stream without closing it has it closed, and not kept.
+        self._streams: weakref.WeakSet[TrackStream] = weakref.WeakSet()
 
     def describe(self, session: str | None = None) -> Header:
         """Return the header that a stream would open with now.
@@ -70,12 +73,15 @@ class Client:
 
         Raises:
             TipoffError: The server does not answer in time, or has no such session.
+            ConflictError: The client has been closed.
         """
         request = pb.GetSessionRequest(session=session or "")
         try:
             reply = self._stub.GetSession(request, timeout=self.options.call_timeout_s)
         except grpc.RpcError as error:
             raise translate(self.address, error) from None
+        except ValueError:
+            raise client_closed(self.address) from None
         return read_header(reply.header)
 
     def stream_tracks(
@@ -104,13 +110,18 @@ class Client:
             NotFoundError: No such session there, or it has no stream of that kind.
             SequenceOutOfRangeError: The sequence lies beyond the next one to come.
             UnavailableError: No answer within ``connect_timeout_s``.
+            ConflictError: The client has been closed.
         """
         follower = Follower(session, from_sequence, max_rate_hz, from_epoch, kind)
         stream = TrackStream(self, self._stub, follower)
         with self._lock:
+            if self._closed:
+                raise client_closed(self.address)
             self._streams.add(stream)
         try:
             stream.open()
+            if self._closed:
+                raise client_closed(self.address)
         except BaseException:
             stream.close()
             raise
@@ -123,6 +134,7 @@ class Client:
     def close(self) -> None:
         """End every stream and close the connection."""
         with self._lock:
+            self._closed = True
             streams = tuple(self._streams)
         for stream in streams:
             stream.close()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from tipoff.follow import ACKNOWLEDGE_AT_ONCE, ClientOptions, Follower
-from tipoff.status import error_from
+import grpc
+
+from tipoff.follow import (
+    ClientOptions,
+    Follower,
+    client_closed,
+    ended_unopened,
+    fallen_silent,
+    no_answer,
+)
+from tipoff.followed import Acknowledging
+from tipoff.status import translate
 
 if TYPE_CHECKING:
+    import weakref
     from collections.abc import Iterator
-
-    import grpc
 
     from tipoff.errors import TipoffError
     from tipoff.v1 import tracking_pb2 as pb
@@ -29,31 +37,48 @@ class Call(Protocol):
         """End it."""
 
 
-class Connection:
-    """One call of StreamTracks. gRPC draws its requests, the acknowledgements, in a thread."""
+class Connection(Acknowledging):
+    """One call of StreamTracks. gRPC draws its requests, the acknowledgements, in a thread.
+
+    That thread also ends the call of a stream that nobody has any more.
+    """
 
     def __init__(
         self,
+        address: str,
         stub: tracking_pb2_grpc.TrackingServiceStub,
         follower: Follower,
         options: ClientOptions,
+        owner: weakref.ref[object],
     ) -> None:
+        """Call, and ask for what the follower wants next; ``owner`` is whose call it is.
+
+        Raises:
+            ConflictError: The client has been closed.
+        """
+        self._wake = threading.Event()
+        super().__init__(self._wake)
+        self._address = address
         self._follower = follower
         self._every_s = options.acknowledge_every_s
-        self._wake = threading.Event()
+        self._owner = owner
         self._closed = False
-        self._used = 0
         self._waiting_since_s: float | None = None
-        self.timed_out = False
-        self.within_s = 0.0
-        self.silent_s = 0.0
-        self.responses: Call = stub.StreamTracks(self._requests())
+        self._gave_up: TipoffError | None = None
+        # Asked here, and not when gRPC's thread comes to it: by then another call may be open.
+        subscribe = follower.subscribe()
+        try:
+            self._responses: Call = stub.StreamTracks(self._requests(subscribe))
+        except ValueError:
+            raise client_closed(address) from None
 
-    def _requests(self) -> Iterator[pb.StreamTracksRequest]:
-        yield self._follower.subscribe()
+    def _requests(self, subscribe: pb.StreamTracksRequest) -> Iterator[pb.StreamTracksRequest]:
+        yield subscribe
         while not self._closed:
             self._wake.wait(self._every_s)
             self._wake.clear()
+            if self._owner() is None:
+                self.close()
             self._check_silence()
             if not self._closed:
                 yield self._follower.acknowledge()
@@ -62,53 +87,53 @@ class Connection:
         """Cancel the call where the caller waits and nothing has come for too long."""
         since_s, limit_s = self._waiting_since_s, self._follower.silence_s
         if since_s is not None and limit_s is not None and time.monotonic() - since_s > limit_s:
-            self.silent_s = limit_s
-            self.responses.cancel()
+            self._give_up(fallen_silent(self._address, limit_s))
 
-    def receive(self) -> pb.StreamTracksResponse:
-        """Return the next message; StopIteration at the stream's proper end."""
-        self._waiting_since_s = time.monotonic()
-        try:
-            return next(self.responses)
-        finally:
-            self._waiting_since_s = None
+    def _give_up(self, error: TipoffError) -> None:
+        self._gave_up = error
+        self._responses.cancel()
 
-    @contextlib.contextmanager
-    def opening_within(self, within_s: float) -> Iterator[None]:
-        """Cancel the call unless it has answered in time."""
-        self.within_s = max(within_s, 0.001)
-        timer = threading.Timer(self.within_s, self._give_up)
+    def open(self, within_s: float) -> pb.StreamTracksResponse:
+        """Return the first message.
+
+        Raises:
+            TipoffError: There is none within ``within_s``.
+        """
+        error = no_answer(self._address, within_s)
+        timer = threading.Timer(within_s, self._give_up, (error,))
         timer.daemon = True
         timer.start()
         try:
-            yield
+            response = self._next()
         finally:
             timer.cancel()
             timer.join()
+        if response is None:
+            raise ended_unopened(self._address)
+        return response
 
-    def _give_up(self) -> None:
-        self.timed_out = True
-        self.responses.cancel()
+    def receive(self) -> pb.StreamTracksResponse | None:
+        """Return the next message; None at the stream's proper end.
 
-    def used_one(self) -> None:
-        """Count a snapshot; after many of them an acknowledgement is due at once."""
-        self._used += 1
-        if self._used >= ACKNOWLEDGE_AT_ONCE:
-            self.acknowledge_now()
+        Raises:
+            TipoffError: The call has broken, or nothing has come for too long.
+        """
+        self._waiting_since_s = time.monotonic()
+        try:
+            return self._next()
+        finally:
+            self._waiting_since_s = None
 
-    def acknowledge_now(self) -> None:
-        """Do not wait until the next acknowledgement is due."""
-        self._used = 0
-        self._wake.set()
+    def _next(self) -> pb.StreamTracksResponse | None:
+        try:
+            return next(self._responses)
+        except StopIteration:
+            return None
+        except grpc.RpcError as error:
+            raise self._gave_up or translate(self._address, error) from None
 
     def close(self) -> None:
-        """End the call and its thread."""
+        """End the call and its thread. Any thread may call it."""
         self._closed = True
         self._wake.set()
-        self.responses.cancel()
-
-
-def translate(address: str, error: grpc.RpcError) -> TipoffError:
-    """Give gRPC's error as one of ours."""
-    trailers = [(item.key, item.value) for item in error.trailing_metadata() or ()]
-    return error_from(address, error.code(), error.details(), trailers)
+        self._responses.cancel()

@@ -11,7 +11,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tipoff.errors import DeadlineError, InternalError, InvalidInputError, TipoffError
+from tipoff.errors import (
+    ConflictError,
+    DeadlineError,
+    InternalError,
+    InvalidInputError,
+    TipoffError,
+    UnavailableError,
+)
 from tipoff.reading import (
     read_end,
     read_gap,
@@ -308,4 +315,19 @@ def no_answer(address: str, within_s: float) -> DeadlineError:
     return DeadlineError(
         f"{address}: connected, but the stream did not open within {within_s:.1f} s",
         address=address,
+    )
+
+
+def ended_unopened(address: str) -> UnavailableError:
+    """Return the error for a server that ends a stream before its first message."""
+    return UnavailableError(
+        f"{address}: the stream ended before it had begun: is this a Tipoff server?",
+        address=address,
+    )
+
+
+def client_closed(address: str) -> ConflictError:
+    """Return the error for a call by a client that has been closed."""
+    return ConflictError(
+        f"{address}: the client has been closed: make another one", address=address
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+BROKEN_WRITE = "Internal error from Core"
+"""What grpc.aio puts in place of a call's status when a write finds the connection broken."""
 _ERRORS: dict[grpc.StatusCode, type[TipoffError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInputError,
     grpc.StatusCode.OUT_OF_RANGE: SequenceOutOfRangeError,
@@ -58,3 +60,14 @@ def error_from(
     if reason is not None:
         ids["reason"] = reason
     return kind(f"{address}: {said}", **ids)
+
+
+def translate(address: str, error: grpc.RpcError) -> TipoffError:
+    """Give gRPC's error as one of ours, whichever of its two clients it comes from."""
+    # Pairs in both clients, whatever their types are called.
+    trailers: Any = error.trailing_metadata() or ()
+    code = error.code()
+    if error.details() == BROKEN_WRITE:
+        code = grpc.StatusCode.UNAVAILABLE
+    said = [(str(key), value) for key, value in trailers]
+    return error_from(address, code, error.details(), said)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
-import grpc
-
-from tipoff.connection import Connection, translate
-from tipoff.follow import Follower, Patience, fallen_silent, no_answer
-from tipoff.snapshot import Availability, End, Header, Heartbeat, Snapshot
+from tipoff.connection import Connection
+from tipoff.errors import TipoffError
+from tipoff.followed import FollowedSession
+from tipoff.snapshot import Heartbeat, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,88 +17,58 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tipoff.client import Client
-    from tipoff.errors import TipoffError
+    from tipoff.follow import Follower
+    from tipoff.v1 import tracking_pb2 as pb
     from tipoff.v1 import tracking_pb2_grpc
 
 
-class TrackStream:
-    """A session that is being followed: an iterator of snapshots. One thread iterates.
+class TrackStream(FollowedSession):
+    """A session that is being followed: an iterator of snapshots.
 
-    It ends when the session ends; then :attr:`end` says how. Close it when you leave earlier.
+    It ends when the session ends; then :attr:`end` says how. Close it when you leave earlier. An
+    interrupt (Ctrl-C) leaves it where it was, and the next call goes on there. Threads that iterate
+    over one stream share its snapshots: each goes to one of them.
     """
 
     def __init__(
         self, client: Client, stub: tracking_pb2_grpc.TrackingServiceStub, follower: Follower
     ) -> None:
         """Prepare; :meth:`Client.stream_tracks` opens it."""
+        super().__init__(client.address, client.options, follower)
         self._client = client
         self._stub = stub
-        self._follower = follower
-        self._patience = Patience(client.options)
         self._connection: Connection | None = None
         self._closed = threading.Event()
-        self._given: Snapshot | None = None
-        self.reconnects = 0
-        self.outage: TipoffError | None = None
-
-    @property
-    def header(self) -> Header:
-        """The newest connection's header."""
-        assert self._follower.header is not None, "the stream has not been opened"
-        return self._follower.header
-
-    @property
-    def end(self) -> End | None:
-        """How the session ended; None before."""
-        return self._follower.end
-
-    @property
-    def heartbeat(self) -> Heartbeat | None:
-        """The newest heartbeat; None before the first."""
-        return self._follower.heartbeat
-
-    @property
-    def availability(self) -> Availability | None:
-        """Whether officials may rely on the stream now; None where nobody decides it.
-
-        By what the server said last, made worse by the time since, so that it is right also while
-        the connection is broken. Any thread may ask.
-        """
-        return self._follower.availability
+        self._iterating = threading.Lock()
 
     def open(self) -> None:
         """Connect and wait for the header, trying again as long as the options allow."""
-        while not self._closed.is_set():
+        while self._connection is None and not self._closed.is_set():
             try:
-                self._connect()
-                return
-            except grpc.RpcError as error:
-                self._pause(self._hang_up(error))
+                header = self._connect().open(self._left_s)
+            except TipoffError as error:
+                self._hang_up()
+                self._pause(error)
+            else:
+                self._opened(header)
 
-    def _connect(self) -> None:
-        connection = Connection(self._stub, self._follower, self._client.options)
-        self._connection = connection
-        with connection.opening_within(self._patience.left_s):
-            self._follower.receive(next(connection.responses))
-        self._patience.opened()
-        self.outage = None
+    def _connect(self) -> Connection:
+        self._connection = connection = Connection(
+            self._address, self._stub, self._follower, self._options, weakref.ref(self)
+        )
+        if self._closed.is_set():
+            # Whoever closed it in the meantime did not see this connection.
+            connection.close()
+        return connection
 
-    def _hang_up(self, error: grpc.RpcError) -> TipoffError:
+    def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is None:
-            return translate(self._client.address, error)
-        connection.close()
-        if connection.timed_out:
-            return no_answer(self._client.address, connection.within_s)
-        if connection.silent_s:
-            return fallen_silent(self._client.address, connection.silent_s)
-        return translate(self._client.address, error)
+        if connection is not None:
+            connection.close()
 
     def _pause(self, error: TipoffError) -> None:
-        if self._closed.is_set():
-            return
-        self.outage = error
-        self._closed.wait(self._patience.pause_s(error))
+        if not self._closed.is_set():
+            self._closed.wait(self._pause_s(error))
 
     def __iter__(self) -> Iterator[Snapshot]:
         return self
@@ -110,66 +80,50 @@ class TrackStream:
         raise StopIteration
 
     def events(self) -> Iterator[Snapshot | Heartbeat]:
-        """Iterate over snapshots and heartbeats, as they come.
+        """Iterate over snapshots and heartbeats, in the order in which they come.
 
         A heartbeat comes at least every ``header.heartbeat_every_s``, and at once when the
         availability changes while no snapshot comes.
         """
-        while (event := self._advance()) is not None:
-            yield event
+        # No generator: that would be over for good after an interrupt.
+        return iter(self._advance, None)
 
     def _advance(self) -> Snapshot | Heartbeat | None:
         """Return the next snapshot or heartbeat; None at the end."""
-        self._use()
-        while not self._closed.is_set():
+        with self._iterating:
+            self._use(self._connection)
             try:
-                event = self._receive()
-            except grpc.RpcError as error:
-                self._resume(error)
-                continue
-            except BaseException:
+                while (response := self._receive()) is not None:
+                    event = self._take(response)
+                    if self.end is not None and self._connection is not None:
+                        self._connection.acknowledge_now()
+                    if event is not None:
+                        return event
+            except Exception:
                 self.close()
                 raise
-            if isinstance(event, Snapshot):
-                self._patience.progressed()
-                self._given = event
-            if event is not None:
-                return event
-        return None
-
-    def _use(self) -> None:
-        # The caller comes back for the next one, so it has done with the one before.
-        if self._given is not None:
-            self._follower.used(self._given)
-            self._given = None
-            if self._connection is not None:
-                self._connection.used_one()
-
-    def _receive(self) -> Snapshot | Heartbeat | None:
-        assert self._connection is not None
-        try:
-            response = self._connection.receive()
-        except StopIteration:
+            except BaseException:
+                # Interrupted: gRPC bears no second wait for what the first one waited for.
+                self._hang_up()
+                raise
             self.close()
             return None
-        event = self._follower.receive(response)
-        if self._follower.end is not None:
-            self._connection.acknowledge_now()
-        return event
 
-    def _resume(self, error: grpc.RpcError) -> None:
-        translated = self._hang_up(error)
-        if self._closed.is_set() or self._follower.end is not None:
-            # It was closed meanwhile, or everything had come before the connection broke.
-            self.close()
-            return
-        try:
-            self._pause(translated)
-            self.reconnects += 1
+    def _receive(self) -> pb.StreamTracksResponse | None:
+        """Return the next message, over connections that break; None at the end."""
+        while not self._closed.is_set():
             self.open()
-        except BaseException:
-            self.close()
-            raise
+            if self._connection is None:
+                break
+            try:
+                return self._connection.receive()
+            except TipoffError as error:
+                self._hang_up()
+                if self.end is not None:
+                    # Everything had come before the connection broke.
+                    break
+                self._pause(error)
+        return None
 
     def close(self) -> None:
         """Follow no longer. Any thread may call it; it wakes the one that waits."""

@@ -19,7 +19,7 @@ import click
 import grpc
 
 from bench.streams.subscribers import METHOD, OPTIONS
-from tipoff.aio import BROKEN_WRITE
+from tipoff.status import BROKEN_WRITE
 from tipoff.v1 import tracking_pb2 as pb
 
 RENEW_EVERY_S = 5.0

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["BLIND", "LIVE", "Look", "Verdict", "Watch", "WatchOptions"]
 
 _S = 1_000_000_000
+NO_SOURCE = Verdict(CameraState.WAITING, "it has no source")
+"""It was given none, or that was taken away."""
+NO_FRAME = Verdict(CameraState.WAITING, "no frame has come yet")
+"""Its source has just begun."""
 REMEMBERED_BEATS = 15
 """Intervals between frames that a camera's beat is taken from."""
 
@@ -53,7 +57,7 @@ class _Camera:
     name: str
     sight: Sight
     attached: bool = False
-    verdict: Verdict = field(default_factory=lambda: Verdict(CameraState.WAITING))
+    verdict: Verdict = NO_SOURCE
     since_ns: int = 0
     first_ns: int | None = None
     last_ns: int | None = None
@@ -79,7 +83,7 @@ class Watch:
     def attached(self, camera: int, now_ns: int) -> None:
         """A source was attached, or another one in its place."""
         fresh = self._fresh(self._cameras[camera].name)
-        fresh.attached, fresh.since_ns = True, now_ns
+        fresh.attached, fresh.verdict, fresh.since_ns = True, NO_FRAME, now_ns
         fresh.sight.steps.append((now_ns, 0.0))
         self._cameras[camera] = fresh
         self._alike.forget(camera)
@@ -87,7 +91,7 @@ class Watch:
     def removed(self, camera: int, now_ns: int) -> None:
         """A source was taken away."""
         gone = self._fresh(self._cameras[camera].name)
-        gone.verdict, gone.since_ns = Verdict(CameraState.WAITING, "it has no source"), now_ns
+        gone.since_ns = now_ns
         self._cameras[camera] = gone
         self._alike.forget(camera)
 
@@ -150,7 +154,7 @@ class Watch:
         if camera.lost:
             return Verdict(CameraState.DISCONNECTED, camera.lost)
         if camera.last_ns is None:
-            return Verdict(CameraState.WAITING, "no frame has come yet")
+            return NO_FRAME
         silent_ns = now_ns - camera.last_ns
         if silent_ns > self._silent_ns(camera):
             return Verdict(CameraState.DISCONNECTED, f"no frame for {silent_ns / _S:.1f} s")

@@ -20,7 +20,7 @@ from edge_node.journal.describing import describe
 from edge_node.journal.entries import Ended, Opened, Snapped
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.messages import read_message, state_of
-from edge_node.journal.reading import JournalReader
+from edge_node.journal.reading import begin_again
 from edge_node.ring import Held
 from edge_node.server import ServerOptions, StreamServer
 
@@ -30,12 +30,18 @@ if TYPE_CHECKING:
 
     from edge_node.journal.chain import Record
     from edge_node.journal.heads import SignedHead
+    from edge_node.journal.reading import JournalReader
 
 PAST_SNAPSHOTS = 18_000
 """Snapshots of earlier epochs that a stream can be resumed from, at most."""
 FINISH_WITHIN_S = 10.0
 """How long subscribers are given for what is left at the end."""
 LOOK_EVERY_S = 0.02
+MOST_BEHIND = 2_000
+"""Snapshots that a subscriber may be behind before a replay without a pace waits for it: far fewer
+than are held, by count and by bytes."""
+LOOK_EVERY = 250
+"""Snapshots after which it is looked how far behind subscribers are."""
 _STREAMS = {Kind.LIVE: StreamKind.LIVE, Kind.SMOOTHED: StreamKind.SMOOTHED}
 _PLAYED = (Kind.OPENED, Kind.LIVE, Kind.SMOOTHED, Kind.ENDED)
 
@@ -47,7 +53,7 @@ class ReplayOptions:
     listen: str = "127.0.0.1:7400"
     """Address as host:port; port 0 takes a free one."""
     speed: float = 1.0
-    """How many times as fast as it was; 0: as fast as it goes."""
+    """How many times as fast as it was; 0: as fast as it goes and its subscribers follow."""
     wait_for_subscribers: int = 0
     """Subscribers that are waited for before it begins."""
     linger_s: float = 0.0
@@ -65,14 +71,16 @@ class Replay:
 
     Raises:
         NotFoundError: There is no journal.
+        JournalDamagedError: It cannot be read; `tipoff verify` says more.
+        JournalError: This user may not read it.
     """
 
     def __init__(self, folder: Path, options: ReplayOptions) -> None:
-        self._reader = JournalReader(folder)
+        self._reader, heads, self._records = begin_again(folder, _open)
         self._options = options
         self._stopped = threading.Event()
         self._listen = options.listen
-        self._heads = iter(self._reader.heads())
+        self._heads = iter(heads)
         self._next_head = next(self._heads, None)
         self._beginning: tuple[int, float] | None = None
         self._past: dict[StreamKind, list[Held]] = {kind: [] for kind in StreamKind}
@@ -88,16 +96,17 @@ class Replay:
 
         Raises:
             JournalDamagedError: A record cannot be read; `tipoff verify` says more.
+            JournalPrunedError: Its node pruned it before it was served.
             ConflictError: The address is taken.
         """
-        records = _Peekable(record for record in self._reader.records() if record.kind in _PLAYED)
+        records = self._records
         first = True
         while not self._stopped.is_set() and (record := records.peek()) is not None:
             opened = self._opening(record)
             hubs = self._hubs(record, opened)
             with self._serving(hubs, first=first) as server:
                 first = False
-                ended = self._play_epoch(record.epoch, records, hubs)
+                ended = self._play_epoch(record.epoch, records, hubs, server)
                 if ended is not None or records.peek() is None:
                     self._finish(hubs, server, ended)
             for kind, hub in hubs.items():
@@ -158,16 +167,30 @@ class Replay:
         epoch: int,
         records: _Peekable,
         hubs: dict[StreamKind, Hub],
+        server: StreamServer,
     ) -> Ended | None:
         """Publish an epoch's messages; give how the session ended where it does."""
         while (record := records.peek()) is not None and record.epoch == epoch:
             entry = decode(record)
             if isinstance(entry, Ended):
                 return entry
+            if not self._wait_for_slowest(server):
+                return None
             if isinstance(entry, Snapped) and not self._publish(record, entry, hubs):
                 return None
             records.take()
         return None
+
+    def _wait_for_slowest(self, server: StreamServer) -> bool:
+        """Let nobody who reads be overtaken where no pace is kept; False: it was stopped.
+
+        One that does not read is let go for its lag, and is waited for no longer than that.
+        """
+        if not self._options.speed and self.snapshots % LOOK_EVERY == 0:
+            while server.behind() > MOST_BEHIND:
+                if self._stopped.wait(LOOK_EVERY_S):
+                    return False
+        return True
 
     def _publish(self, record: Record, entry: Snapped, hubs: dict[StreamKind, Hub]) -> bool:
         """Publish a message when it is due; False: there is no time left."""
@@ -212,6 +235,12 @@ class Replay:
             if self._stopped.wait(LOOK_EVERY_S):
                 return
         self._stopped.set()
+
+
+def _open(reader: JournalReader) -> tuple[JournalReader, list[SignedHead], _Peekable]:
+    """Read what a replay begins with; the file that its first record is in stays open."""
+    played = (record for record in reader.records() if record.kind in _PLAYED)
+    return reader, reader.heads(), _Peekable(played)
 
 
 class _Peekable:

@@ -41,12 +41,14 @@ from edge_node.live.settings import (
 )
 from edge_node.planner import PlanOptions
 from edge_node.posing import PoseOptions
+from tipoff.credentials import hidden
 
 if TYPE_CHECKING:
     from edge_node.area import Area
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 """What a session or a node may be called: it becomes a folder and a label."""
+_HOST = re.compile(r"^[^/@?\s]+$")
 MAX_TEAMS = 2
 MAX_PLAYERS = 64
 MAX_STEPS = 32
@@ -120,7 +122,8 @@ def _plain(table: Table, defaults: T, bounds: dict[str, tuple[float, float]]) ->
         else:
             read[field.name] = table.number(field.name, value, *bounds[field.name])
     table.done()
-    return type(defaults)(**read)
+    made: T = table.made(None, lambda: type(defaults)(**read))
+    return made
 
 
 def _name(top: Table, key: str, default: str | None) -> str:
@@ -294,8 +297,9 @@ def _address(table: Table, key: str, default: T) -> str | T:
     if value is default:
         return default
     host, colon, port = str(value).rpartition(":")
-    if not (host and colon and port.isdigit() and int(port) < 65536):
-        raise table.error(key, f"{value!r} is no HOST:PORT, such as 127.0.0.1:7400")
+    good = _HOST.match(host) and colon and re.fullmatch("[0-9]{1,5}", port) and int(port) < 65536
+    if not good:
+        raise table.error(key, f"{hidden(str(value))!r} is no HOST:PORT, such as 127.0.0.1:7400")
     return value
 
 

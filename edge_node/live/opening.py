@@ -107,6 +107,7 @@ def open_parts(settings: SessionSettings, report: Callable[[str], None]) -> Iter
         journal = Journal.open(journal_folder(settings), facts, key, _journal_options(settings))
         opened.callback(leaving.step, "closing the journal", journal.close, CLOSED_UNTIL_S)
         resumed = resume(journal, rig, options, area)
+        journal.forget()
         # Whoever goes on in the middle of a game has no second to spare for it.
         rate_hz = 0.0 if journal.resumes else _sustainable_hz(settings, rig, inference)
         yield Opened(

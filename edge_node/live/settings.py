@@ -12,7 +12,7 @@ from edge_node.description import TimeBase
 from edge_node.live.load import LoadOptions
 from edge_node.live.rounds import RoundOptions
 from edge_node.planner import PlanOptions
-from tipoff.errors import ConflictError
+from tipoff.errors import ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
     from edge_node.area import Area
@@ -112,6 +112,14 @@ class AvailabilitySettings:
     """Highest age of a snapshot."""
     off_after_s: float = 1.0
     """Off after so long without a snapshot."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if 1e3 * self.off_after_s < self.max_snapshot_age_ms:
+            raise InvalidInputError(
+                f"off_after_s is {self.off_after_s:g} s and max_snapshot_age_ms "
+                f"{self.max_snapshot_age_ms:g} ms: give an off_after_s that is not below it"
+            )
 
 
 @dataclass(frozen=True, slots=True)

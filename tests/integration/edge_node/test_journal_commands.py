@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
+import queue
 import signal
 import subprocess
 import threading
@@ -18,14 +21,18 @@ import pytest
 import tipoff
 from edge_node.cameras.observations import read_info, read_observations
 from edge_node.description import Player, StreamKind, Team
+from edge_node.hub import Hub
+from edge_node.journal import replaying
 from edge_node.journal.codec import decode
 from edge_node.journal.describing import describe, header_notes
 from edge_node.journal.entries import Ended, Observed, Snapped
 from edge_node.journal.folder import file_bytes, places
 from edge_node.journal.journal import Journal, JournalOptions
 from edge_node.journal.reading import JournalReader
+from edge_node.journal.replaying import Replay, ReplayOptions
 from edge_node.journal.resuming import resume_tracker
 from edge_node.journal.where import session_folder
+from edge_node.ring import HubLimits
 from tests.support.cli import run_tipoff, tipoff_command
 from tests.support.journals import SESSION, Play, facts, key, opened
 from tests.support.streams import EAGER
@@ -91,9 +98,32 @@ def test_a_whole_game_is_verified_against_a_head_from_outside(
     assert verdict["snapshots"]["live"] == 2 * STEPS
     assert verdict["signed_up_to"] == json.loads(head.read_text())["record"]
     assert [epoch["epoch"] for epoch in verdict["epochs"]] == [1, 2]
+    assert verdict["vouched"]
+    assert verdict["unsigned"] == []
     told = run_tipoff("verify", SESSION, "--journals", journals)
     assert told.returncode == 0
+    assert "nobody vouched for them" in told.stdout
     assert told.stdout.endswith("holds\n")
+
+
+def test_a_game_that_another_key_signed_is_told(journals: Path) -> None:
+    own, other = key().public.hex(), "00" * 32
+    where = ("--journals", journals, "--no-replay")
+    ran = run_tipoff("verify", SESSION, "--key", other, *where)
+    assert ran.returncode == 1
+    assert "WRONG: epoch 1 names another key than the given one" in ran.stdout
+    # A node may have had several.
+    assert run_tipoff("verify", SESSION, "--key", other, "--key", own, *where).returncode == 0
+
+
+def test_a_game_of_another_session_in_its_place_is_told(journals: Path, tmp_path: Path) -> None:
+    folder = session_folder("semi", tmp_path)
+    subprocess.run(["cp", "-r", session_folder(SESSION, journals), folder], check=True)
+    ran = run_tipoff("verify", "semi", "--no-replay", "--journals", tmp_path)
+    assert ran.returncode == 1
+    assert "it is the journal of session 'finals', not of 'semi'" in ran.stdout
+    # By its path it may be called as one likes.
+    assert run_tipoff("verify", str(folder), "--no-replay").returncode == 0
 
 
 def test_a_changed_game_is_told(journals: Path, tmp_path: Path) -> None:
@@ -223,6 +253,37 @@ def test_a_pruned_game_is_served_from_where_it_begins(journals: Path, tmp_path: 
         first, epoch = sent[0].sequence, sent[0].epoch
         came = list(client.stream_tracks(from_sequence=first, from_epoch=epoch))
     assert [(s.epoch, s.sequence) for s in came] == [(s.epoch, s.sequence) for s in sent]
+
+
+def test_a_replay_without_a_pace_does_not_outrun_who_reads(
+    journals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a hub that holds next to nothing: what it drops before it was sent is lost."""
+    limits = HubLimits(max_snapshots=8)
+    monkeypatch.setattr(replaying, "Hub", functools.partial(Hub, limits=limits))
+    monkeypatch.setattr(replaying, "MOST_BEHIND", 4)
+    monkeypatch.setattr(replaying, "LOOK_EVERY", 1)
+    sent = _sent(journals, "live")
+    at: queue.Queue[str] = queue.Queue()
+    options = ReplayOptions(
+        listen="127.0.0.1:0",
+        speed=0.0,
+        wait_for_subscribers=1,
+        announce=lambda address, _session: at.put(address),
+    )
+    replay = Replay(session_folder(SESSION, journals), options)
+    running = threading.Thread(target=replay.run)
+    running.start()
+    try:
+        with tipoff.Client(at.get(timeout=30), EAGER) as client:
+            stream = client.stream_tracks(from_sequence=1, from_epoch=1)
+            came = list(itertools.takewhile(lambda s: s.epoch == 1, stream))
+    finally:
+        replay.stop()
+        running.join(30)
+    first = [one.sequence for one in sent if one.epoch == 1]
+    assert [one.sequence for one in came] == first
+    assert not any(one.gap_before for one in came)
 
 
 def test_the_header_of_a_replay_is_that_of_the_night() -> None:

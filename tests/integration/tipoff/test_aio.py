@@ -6,6 +6,7 @@ Client and server share the process' one loop for gRPC: grpc.aio bears no second
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import threading
@@ -27,8 +28,8 @@ from tests.support.streams import (
     wait_until,
     writing,
 )
-from tipoff.aio import AsyncClient
-from tipoff.errors import DeadlineError, NotFoundError, UnavailableError
+from tipoff.aio import AsyncClient, AsyncTrackStream
+from tipoff.errors import ConflictError, DeadlineError, NotFoundError, UnavailableError
 from tipoff.follow import ClientOptions
 from tipoff.snapshot import Heartbeat
 from tipoff.stream_errors import SequenceOutOfRangeError, SessionFailedError
@@ -243,3 +244,139 @@ def test_events_bring_heartbeats_and_a_silent_connection_is_left() -> None:
 
     with serving(hub, limits=limits) as (_, address), proxying(address) as proxy:
         run_aio(follow(proxy))
+
+
+def test_a_callers_timeout_leaves_the_stream_where_it_was() -> None:
+    """Also for a caller that asks again and again for a moment, while snapshots come."""
+    hub = make_hub(1)
+    got: list[int] = []
+
+    async def follow(address: str) -> None:
+        async with AsyncClient(address, EAGER) as client:
+            stream = client.stream_tracks(from_sequence=1)
+            events = stream.events()
+            while stream.end is None:
+                with contextlib.suppress(TimeoutError, StopAsyncIteration):
+                    event = await asyncio.wait_for(anext(events), 0.003)
+                    got.extend([event.sequence] if not isinstance(event, Heartbeat) else [])
+            assert stream.reconnects == 0
+
+    with serving(hub) as (_, address), writing(hub, make_frames(100, first=2), 0.01):
+        run_aio(follow(address))
+    assert got == list(range(1, 102))
+
+
+def test_a_stream_is_opened_also_by_a_caller_that_asks_for_a_moment_at_a_time() -> None:
+    async def follow() -> None:
+        async with AsyncClient(proxy.address) as client:
+            stream = client.stream_tracks(from_sequence=1)
+            for _ in range(200):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        assert (await anext(stream)).sequence == 1
+                        return
+        raise AssertionError("it never opened")
+
+    with serving(make_hub(1)) as (_, address), proxying(address) as proxy:
+        proxy.delay_s = 0.2
+        run_aio(follow())
+
+
+def test_a_silent_connection_is_left_also_where_the_caller_waits_for_a_moment_at_a_time() -> None:
+    limits = dataclasses.replace(QUICK, heartbeat_every_s=0.2, acknowledge_within_s=5.0)
+
+    async def follow() -> None:
+        async with (
+            AsyncClient(proxy.address, EAGER) as client,
+            client.stream_tracks(from_sequence=1) as stream,
+        ):
+            await anext(stream)
+            proxy.hold()
+            for _ in range(200):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await anext(stream)
+                if isinstance(stream.outage, DeadlineError):
+                    return
+        raise AssertionError("its silence was never noticed")
+
+    with serving(make_hub(1), limits=limits) as (_, address), proxying(address) as proxy:
+        run_aio(follow())
+
+
+@pytest.mark.parametrize("which", ["stream", "client"])
+def test_closing_ends_a_task_that_waits_and_cancels_nothing(which: str) -> None:
+    async def follow(address: str) -> None:
+        client = AsyncClient(address)
+        stream = client.stream_tracks(from_sequence=1)
+
+        async def iterate() -> list[int]:
+            return [snapshot.sequence async for snapshot in stream]
+
+        waiting = asyncio.create_task(iterate())
+        await asyncio.sleep(0.2)
+        await (stream if which == "stream" else client).close()
+        assert await waiting == [1]
+        assert stream.end is None
+        await stream.close()
+        await client.close()
+        with pytest.raises(ConflictError, match="has been closed"):
+            client.stream_tracks()
+        with pytest.raises(ConflictError, match="has been closed"):
+            await client.describe()
+
+    with serving(make_hub(1)) as (server, address):
+        run_aio(follow(address))
+        wait_until(lambda: server.subscribers == 0, "the server knows")
+
+
+def test_a_stream_that_is_left_is_closed() -> None:
+    async def follow(address: str) -> None:
+        async with AsyncClient(address, EAGER) as client:
+            for _ in range(5):
+                async for _ in client.stream_tracks(from_sequence=1):
+                    break
+            for _ in range(200):
+                await asyncio.sleep(0.05)
+                if server.subscribers == 0:
+                    return
+        raise AssertionError("the server still has its streams")
+
+    limits = dataclasses.replace(QUICK, max_lag_s=60.0)
+    with serving(make_hub(5), limits=limits) as (server, address):
+        run_aio(follow(address))
+
+
+def test_tasks_share_a_streams_snapshots() -> None:
+    got: list[int] = []
+
+    async def follow(stream: AsyncTrackStream) -> None:
+        async for snapshot in stream:
+            got.append(snapshot.sequence)
+            await asyncio.sleep(0)
+
+    async def follow_all(address: str) -> None:
+        async with AsyncClient(address) as client:
+            stream = client.stream_tracks(from_sequence=1)
+            await asyncio.gather(*(follow(stream) for _ in range(3)))
+
+    with serving(make_ended_hub(50)) as (_, address):
+        run_aio(follow_all(address))
+    assert got == list(range(1, 51))
+
+
+def test_a_stream_is_resumed_where_the_header_takes_long() -> None:
+    hub = make_hub(2)
+
+    async def follow() -> None:
+        async with AsyncClient(proxy.address) as client:
+            stream = client.stream_tracks(from_sequence=1)
+            assert [(await anext(stream)).sequence for _ in range(2)] == [1, 2]
+            proxy.delay_s = 0.8
+            proxy.cut()
+            asyncio.get_running_loop().call_later(2.0, hub.write, make_frame(3))
+            assert (await anext(stream)).sequence == 3
+            assert stream.reconnects == 1
+
+    with serving(hub) as (_, address), proxying(address) as proxy:
+        run_aio(follow())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import gc
 import random
+import signal
 import socket
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +33,9 @@ from tests.support.streams import (
     wait_until,
     writing,
 )
-from tipoff.errors import DeadlineError, NotFoundError, UnavailableError
+from tipoff import track_stream
+from tipoff.connection import Connection
+from tipoff.errors import ConflictError, DeadlineError, NotFoundError, UnavailableError
 from tipoff.follow import ClientOptions
 from tipoff.stream_errors import SequenceOutOfRangeError, SessionFailedError
 
@@ -232,6 +236,24 @@ def test_a_server_that_starts_again_under_a_new_epoch_is_followed_and_told() -> 
     assert (gap.epoch, gap.first, gap.last, gap.reason) == (1, 21, None, "epoch_over")
 
 
+def test_a_stream_is_resumed_where_the_header_takes_long() -> None:
+    """What was used before must not be acknowledged before the new connection has brought any."""
+    hub = make_hub(2)
+    with (
+        serving(hub) as (_, address),
+        proxying(address) as proxy,
+        tipoff.Client(proxy.address) as client,
+    ):
+        stream = client.stream_tracks(from_sequence=1)
+        assert [next(stream).sequence, next(stream).sequence] == [1, 2]
+        proxy.delay_s = 0.8
+        proxy.cut()
+        later = threading.Timer(2.0, hub.write, (make_frame(3),))
+        later.start()
+        assert next(stream).sequence == 3
+        assert stream.reconnects == 1
+
+
 def test_a_session_that_has_gone_is_not_waited_for() -> None:
     with (
         serving(make_hub(2)) as (first, address),
@@ -327,6 +349,109 @@ def test_closing_wakes_the_one_that_waits(which: str) -> None:
         assert not waiting.is_alive()
         wait_until(lambda: server.subscribers == 0, "the server knows")
         client.close()
+
+
+def test_a_stream_that_is_closed_while_it_connects_stays_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Closed by another thread behind the last look, before it knows of the new connection."""
+    made, go_on = threading.Event(), threading.Event()
+
+    class SlowConnection(Connection):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.set()
+            go_on.wait(20)
+
+    limits = dataclasses.replace(QUICK, max_lag_s=60.0)
+    with (
+        serving(make_hub(1), limits=limits) as (server, address),
+        proxying(address) as proxy,
+        tipoff.Client(proxy.address, EAGER) as client,
+    ):
+        stream = client.stream_tracks(from_sequence=1)
+        waiting = threading.Thread(target=lambda: list(stream))
+        waiting.start()
+        monkeypatch.setattr(track_stream, "Connection", SlowConnection)
+        proxy.cut()
+        assert made.wait(20)
+        stream.close()
+        go_on.set()
+        waiting.join(20)
+        assert not waiting.is_alive()
+        wait_until(lambda: server.subscribers == 0, "the server knows")
+
+
+def test_a_stream_that_is_left_is_closed() -> None:
+    limits = dataclasses.replace(QUICK, max_lag_s=60.0)
+    with (
+        serving(make_hub(5), limits=limits) as (server, address),
+        tipoff.Client(address, EAGER) as client,
+    ):
+        before = threading.active_count()
+        for _ in range(5):
+            for _ in client.stream_tracks(from_sequence=1):
+                break
+        wait_until(lambda: server.subscribers == 0, "the server knows")
+        wait_until(lambda: threading.active_count() <= before, "its threads end")
+
+
+@pytest.mark.parametrize("over", ["snapshots", "events"])
+def test_an_interrupt_leaves_the_stream_where_it_was(over: str) -> None:
+    hub = make_hub(2)
+    with serving(hub) as (_, address), tipoff.Client(address, EAGER) as client:
+        stream = client.stream_tracks(from_sequence=1)
+        items = iter(stream) if over == "snapshots" else stream.events()
+        got: list[int] = []
+
+        def follow() -> None:
+            for item in items:
+                got.extend([item.sequence] if isinstance(item, tipoff.Snapshot) else [])
+
+        def interrupt() -> None:
+            wait_until(lambda: got == [1, 2], "it waits for the third")
+            time.sleep(0.2)
+            signal.raise_signal(signal.SIGINT)
+
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            follow()
+        interrupting.join()
+        hub.write(make_frame(3))
+        hub.end(EndReason.COMPLETED)
+        follow()
+        assert got == [1, 2, 3]
+        assert stream.end is not None
+
+
+def test_threads_share_a_streams_snapshots() -> None:
+    got: list[int] = []
+    with serving(make_ended_hub(200)) as (_, address), tipoff.Client(address) as client:
+        stream = client.stream_tracks(from_sequence=1)
+        follow = [
+            threading.Thread(target=lambda: got.extend(s.sequence for s in stream))
+            for _ in range(3)
+        ]
+        for thread in follow:
+            thread.start()
+        for thread in follow:
+            thread.join(20)
+    assert sorted(got) == list(range(1, 201))
+
+
+def test_a_client_that_was_closed_says_so() -> None:
+    with serving(make_hub(1)) as (_, address):
+        client = tipoff.Client(address)
+        stream = client.stream_tracks()
+        client.close()
+        client.close()
+        stream.close()
+        assert list(stream) == []
+        with pytest.raises(ConflictError, match="has been closed"):
+            client.stream_tracks()
+        with pytest.raises(ConflictError, match="has been closed"):
+            client.describe()
 
 
 def test_a_client_that_is_closed_leaves_nothing_behind() -> None:

@@ -169,6 +169,16 @@ def test_the_least_that_must_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (('b.parquet"', 'b"\n[listen]\nmetrics = ":9"'), 7, "is no HOST:PORT"),
         (('b.parquet"', 'b"\n[telemetry]\nlog_level = "loud"'), 7, "none of debug"),
         (('b.parquet"', 'b"\n[[roster.teams]]\nname="H"\nplayers.x="A"'), 8, "no shirt number"),
+        (("[cameras]", f"scale = 1{'0' * 400}\n[cameras]"), 3, "must be a number"),
+        (("[cameras]", f"area = [0, 0, 1, 1{'0' * 400}]\n[cameras]"), 3, "a list of 4 numbers"),
+        (("[cameras]", "area = [0, 0, 1, inf]\n[cameras]"), 3, "must be a list of 4 numbers"),
+        (("[cameras]", f"scale = 1{'0' * 5000}\n[cameras]"), 3, "TOML: a number is too long"),
+        (('a = "a.mp4"', 'a = "rtsp://u:hu\'hush@h/a"'), 4, "writes a password out"),
+        (('a = "a.mp4"', 'a = "u:hush@h/a"'), 4, "a URL, .* write rtsp://HOST/PATH$"),
+        (('a = "a.mp4"', 'a = "~nobody-of-that-name/a"'), 4, "no such user"),
+        (('b.parquet"', 'b"\n[models]\ntriton = "u:hush@h:1"'), 7, "no HOST:PORT"),
+        (('b.parquet"', 'b"\n[telemetry]\notlp = "https://u:hush@h/a"'), 7, "no HOST:PORT"),
+        (('b.parquet"', 'b"\n[availability]\noff_after_s = 0.1'), 6, "off_after_s is 0.1 s and"),
         (('b.parquet"', 'b"\nx = '), 6, "is no TOML: Invalid value"),
         (('b.parquet"', "b"), 5, "is no TOML"),
     ],
@@ -195,7 +205,7 @@ def test_what_is_no_text_at_all(tmp_path: Path) -> None:
     with pytest.raises(SessionFileError, match="larger than 1 MB"):
         read_session(path)
     path.write_text("a = " + "[" * 3000)
-    with pytest.raises(SessionFileError, match="is no TOML"):
+    with pytest.raises(SessionFileError, match="is no TOML: brackets are nested too deep"):
         read_session(path)
 
 
@@ -242,3 +252,9 @@ def test_a_camera_is_live_whatever_the_file_says_of_recordings(tmp_path: Path) -
     cameras = LEAST.replace("a.mp4", "rtsp://h/a").replace("b.parquet", "rtsp://h/b")
     settings = read(tmp_path, cameras.replace("[cameras]", "[sources]\nshift = false\n[cameras]"))
     assert settings.time_base is TimeBase.UTC
+
+
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "game.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + LEAST.encode())
+    assert read_session(path).name == "g"
