@@ -30,6 +30,8 @@ ENDED_UNTIL_S = 6.5
 """the session's end is on disk, where it has ended,"""
 DRAINED_UNTIL_S = 8.5
 """subscribers have taken what is left,"""
+TOLD_UNTIL_S = 9.0
+"""whoever watches the node knows the rest,"""
 CLOSED_UNTIL_S = 9.5
 """and all files and connections are closed."""
 LEAST_S = 0.1

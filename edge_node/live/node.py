@@ -34,6 +34,7 @@ from edge_node.live.leaving import (
     DRAINED_UNTIL_S,
     ENDED_UNTIL_S,
     RING_UNTIL_S,
+    TOLD_UNTIL_S,
 )
 from edge_node.live.loop import LiveLoop, LoopParts
 from edge_node.live.opening import (
@@ -196,8 +197,8 @@ class LiveNode:
         with ExitStack() as running:
             if self._traces is not None:
                 # Last of all: subscribers do not wait for a collector, and are traced to their end.
-                running.callback(self._traces.close)
-            running.callback(self._teller.close)
+                running.callback(self._leaving.step, "traces", self._traces.close, TOLD_UNTIL_S)
+            running.callback(self._leaving.step, "readiness", self._teller.close, TOLD_UNTIL_S)
             self.address = self._server.start()
             running.callback(self._leaving.step, "draining", self._drain, CLOSED_UNTIL_S)
             running.callback(self._end_session)

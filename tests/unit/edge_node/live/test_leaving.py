@@ -41,6 +41,7 @@ def test_the_steps_follow_each_other_and_leave_time_for_the_process_to_end() -> 
         module.COMMITTED_UNTIL_S,
         module.ENDED_UNTIL_S,
         module.DRAINED_UNTIL_S,
+        module.TOLD_UNTIL_S,
         module.CLOSED_UNTIL_S,
         module.LEAVE_WITHIN_S,
     ]
