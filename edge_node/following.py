@@ -14,6 +14,7 @@ import grpc
 import structlog
 
 from edge_node.requests import read_request
+from edge_node.utc import utc_ns
 from tipoff.errors import DeadlineError, InvalidInputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Follower:
             # Asked before taking: what is written in between must not be missed.
             ended = hub.ended
             messages = subscription.take()
-            began_ns = time.time_ns() if self._on_sent is not None else 0
+            began_ns = utc_ns() if self._on_sent is not None else 0
             for message in messages:
                 await context.write(message)
             if messages and self._on_sent is not None:

@@ -15,7 +15,6 @@ import errno
 import shutil
 import sqlite3
 import threading
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -34,6 +33,7 @@ from edge_node.journal.mark import Mark, Marked, read_mark
 from edge_node.journal.recovery import recover
 from edge_node.journal.segment import Beginning, Linked, SegmentWriter, create
 from edge_node.journal.spare import Spare
+from edge_node.utc import utc_ns
 from tipoff.errors import ConflictError, InternalError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class JournalOptions:
     """How often the head is signed at most."""
     max_pages: int | None = None
     """Most pages of 4096 bytes in a file; None: as many as the disk holds."""
-    clock_ns: Callable[[], int] = time.time_ns
+    clock_ns: Callable[[], int] = utc_ns
     """Gives now, ns UTC."""
 
 

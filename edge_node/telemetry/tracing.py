@@ -18,6 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from edge_node.utc import utc_ns
 from tipoff.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -183,4 +184,4 @@ class Traces:
 
 def _wall_shift_ns() -> int:
     """Give what is between the wall's clock, which spans are on, and the monotonic one of marks."""
-    return time.time_ns() - time.monotonic_ns()
+    return utc_ns() - time.monotonic_ns()
