@@ -182,6 +182,7 @@ class Ring:
         self._broken: set[str] = set()
         self._refused: set[str] = set()
         self._files: dict[str, _File] = {}
+        self._written: dict[str, list[tuple[Segment, int]]] = {}
         self._taps = itertools.count()
         self._newest: dict[str, tuple[int, int]] = {}
         self._thread = threading.Thread(target=self._run, name="ring", daemon=True)
@@ -318,7 +319,7 @@ class Ring:
         )
         stream = container.add_mux_stream(held.codec, width=held.size_px[0], height=held.size_px[1])
         stream.time_base = TICK
-        self._shrink(held.camera, held.capture_time_ns)
+        self._shrink(held.camera, Segment(path, held.capture_time_ns))
         return _File(
             path=path,
             container=container,
@@ -334,18 +335,40 @@ class Ring:
         if file is not None:
             file.container.close()
 
-    def _shrink(self, camera: str, now_ns: int) -> None:
-        """Let the oldest files go, as far as the bounds ask."""
-        kept = segments(self._folder, camera)
-        sizes = {segment: segment.path.stat().st_size for segment in kept}
+    def _shrink(self, camera: str, begun: Segment) -> None:
+        """Let the files go that were written first, as far as the bounds ask."""
+        begun_ns = time.monotonic_ns()
+        if camera not in self._written:
+            lying = [(each, begun_ns) for each in self._lying(camera, begun)]
+            self._written[camera] = lying
+        written = self._written[camera]
+        written.append((begun, begun_ns))
+        sizes = {segment: _size(segment.path) for segment, _ in written}
         total = sum(sizes.values())
-        for this, after in pairwise(kept):
-            # The next one's beginning is this one's end.
-            old = now_ns - after.start_ns > self._options.length_s * _S
-            if not old and total <= self._options.max_bytes:
-                return
-            total -= sizes[this]
-            this.path.unlink(missing_ok=True)
+        for (this, this_ns), (after, after_ns) in pairwise(list(written)):
+            # The next one's beginning is this one's end. A clock that was set back makes files of
+            # times to come; how long they have lain counts as well.
+            age_ns = max(begun.start_ns - after.start_ns, begun_ns - after_ns)
+            if age_ns > self._options.length_s * _S or total > self._options.max_bytes:
+                total -= sizes[this]
+                written.remove((this, this_ns))
+                this.path.unlink(missing_ok=True)
+
+    def _lying(self, camera: str, begun: Segment) -> list[Segment]:
+        """List what an earlier process left, as it was written as far as names can tell.
+
+        What has times to come was written before the clock was set back, and so before the rest.
+        """
+        found = [each for each in segments(self._folder, camera) if each.path != begun.path]
+        return sorted(found, key=lambda each: (each.start_ns <= begun.start_ns, each.start_ns))
+
+
+def _size(path: Path) -> int:
+    """Give a file's bytes; 0 where somebody took it away."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def segments(folder: Path, camera: str) -> list[Segment]:

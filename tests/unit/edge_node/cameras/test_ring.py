@@ -99,6 +99,25 @@ def test_room_is_bounded_over_restarts(tmp_path: Path) -> None:
     assert len(segments(tmp_path / "ring", "cam")) < 6
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_files_of_before_a_clock_was_set_back_go_first(tmp_path: Path, restarted: bool) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    size = sum(packet.size for packet in packets)
+    ring = Ring(tmp_path / "ring", RingOptions(segment_s=0.8, max_bytes=5 * size))
+    for turn in range(4):
+        play(ring, "cam", stream, packets, START + turn * S)
+    if restarted:
+        ring.close()
+        ring = Ring(tmp_path / "ring", RingOptions(segment_s=0.8, max_bytes=5 * size))
+    back_ns = START - 3600 * S
+    for turn in range(6):
+        play(ring, "cam", stream, packets, back_ns + turn * S)
+    ring.close()
+    kept = [each.start_ns for each in segments(tmp_path / "ring", "cam")]
+    assert kept == [back_ns + turn * S for turn in range(6 - len(kept), 6)]
+    assert len(kept) >= 3
+
+
 def test_nothing_is_written_before_a_key_frame(tmp_path: Path) -> None:
     stream, packets = encoded(tmp_path, "h264")
     ring = Ring(tmp_path / "ring")
