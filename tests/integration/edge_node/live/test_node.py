@@ -233,9 +233,9 @@ def test_a_node_whose_tracking_fails_is_unready_before_anything_is_closed(
                 node.loop.turn()
             raise failure
 
-        def close_and_look() -> None:
+        def close_and_look(within_s: float) -> None:
             ready_at_close.append(node.ready)
-            close()
+            close(within_s)
 
         monkeypatch.setattr(node.loop, "run", run_and_fail)
         monkeypatch.setattr(node.group, "close", close_and_look)

@@ -18,10 +18,6 @@ from edge_node.journal.codec import decode
 from edge_node.journal.entries import Ended
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.where import journals_folder, session_folder
-from edge_node.live.config import read_session
-from edge_node.live.node import LiveNode
-from edge_node.live.opening import open_parts
-from edge_node.serving import Stop
 from tests.support.cli import run_tipoff, tipoff_command
 from tests.support.disks import build_library, watched
 from tests.support.nodes import NodeProcess, Session, make_game, wait_until, write_session
@@ -129,27 +125,3 @@ def test_a_session_whose_disk_hangs_at_its_end_goes_on_and_ends_later(tmp_path: 
     with NodeProcess(game).start() as node:
         assert node.wait() == 0
     assert isinstance(entries_of(game.state)[-1], Ended)
-
-
-def test_a_node_that_fails_is_unready_before_anything_is_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
-    waits: list[str] = []
-
-    def fail() -> None:
-        raise ZeroDivisionError
-
-    with open_parts(read_session(make_game(tmp_path, seconds=2).file), lambda _line: None) as parts:
-        node = LiveNode(parts, lambda _node: None)
-        close = node.group.close
-
-        def close_cameras(within_s: float) -> None:
-            waits.extend(node.readiness.waits_for)
-            close(within_s)
-
-        monkeypatch.setattr(node.loop, "run", fail)
-        monkeypatch.setattr(node.group, "close", close_cameras)
-        with pytest.raises(ZeroDivisionError):
-            node.run(Stop())
-    assert waits[0] == "told to go"
