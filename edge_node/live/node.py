@@ -44,7 +44,7 @@ from edge_node.ring import HubLimits
 from edge_node.server import ServerOptions, StreamServer
 from edge_node.service import ServiceLimits
 from edge_node.telemetry.metrics import Metrics
-from edge_node.telemetry.readiness import Readiness
+from edge_node.telemetry.readiness import Readiness, Teller
 from edge_node.telemetry.tracing import Traces
 from tipoff.errors import ConflictError, InvalidInputError
 
@@ -101,6 +101,7 @@ class LiveNode:
                 on_sent=self._traces.sent if self._traces is not None else None,
             ),
         )
+        self._teller = Teller(self._server.set_ready)
         self.readiness = Readiness(CONDITIONS, self._tell_ready)
         self.vitals = Vitals(self._vital_parts())
         self._finished = threading.Event()
@@ -155,8 +156,8 @@ class LiveNode:
 
     def _tell_ready(self, ready: bool) -> None:
         log.info("ready" if ready else "not ready", waits_for=list(self.readiness.waits_for))
-        # Not from the caller's thread: that may be a signal's handler, or the server's own loop.
-        threading.Thread(target=self._server.set_ready, args=(ready,), daemon=True).start()
+        # Not from the caller's thread: that may be the pulse's, or the server's own loop.
+        self._teller(ready)
 
     def _finish(self) -> None:
         self._finished.set()
@@ -187,6 +188,7 @@ class LiveNode:
             if self._traces is not None:
                 # Last of all: subscribers do not wait for a collector, and are traced to their end.
                 running.callback(self._traces.close)
+            running.callback(self._teller.close)
             self.address = self._server.start()
             running.callback(self._server.stop)
             running.callback(self._end_session)
