@@ -205,9 +205,10 @@ class LiveNode:
             for camera in self._opened.settings.cameras:
                 self.group.put(camera.name, camera.source, camera.options)
             self.vitals.start()
+            # First of all, however it ends: nobody new is to be sent here.
+            running.callback(self.readiness.leave)
             self._on_serving(self)
             yield
-            self.readiness.leave()
 
     def _start_admin(self, running: ExitStack) -> None:
         listen = self._opened.settings.listen.admin
