@@ -28,6 +28,7 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     ├── UnavailableError                   UNAVAILABLE         exit 5   retry
     │   ├── OverloadedError                RESOURCE_EXHAUSTED  exit 5   retry, tipoff
     │   ├── CameraLostError                UNAVAILABLE         exit 5   retry, edge_node
+    │   │   └── CameraUnfitError           UNAVAILABLE         exit 5   retry, edge_node
     │   ├── JournalError                   UNAVAILABLE         exit 5   retry, edge_node
     │   │   └── JournalFullError           UNAVAILABLE         exit 5   retry, edge_node
     │   ├── JournalPrunedError             UNAVAILABLE         exit 5   retry, edge_node
