@@ -95,7 +95,12 @@ def create_blank(
         base.executemany(_INSERT, map(rows.row, records))
         base.executemany(_INSERT_HEAD, map(rows.head_row, heads))
         base.execute("COMMIT")
-        base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # On a disk that is full for a moment SQLite goes on without a log, and says nothing. Such a
+        # file takes no more commits once it has another name.
+        if base.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            raise sqlite3.OperationalError(f"{path.name} was made without a log")
+        if base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() != (0, 0, 0):
+            raise sqlite3.OperationalError(f"the log of {path.name} was not folded in")
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

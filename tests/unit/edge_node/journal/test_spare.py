@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -281,6 +282,30 @@ def test_a_change_that_fails_leaves_nothing_and_may_be_tried_again(
     verdict = verify(tmp_path)
     assert verdict.found == []
     assert verdict.snapshots["live"] == 30
+
+
+class NoLog(sqlite3.Connection):
+    """SQLite on a disk that is full for a moment: it says that there is no log, and goes on."""
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        """Leave out what was asked."""
+        return super().execute(sql.replace("journal_mode=WAL", "journal_mode"), *arguments)
+
+
+def test_one_without_a_log_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took its first commit, got its name, and then nothing more: `SQLITE_READONLY_DBMOVED`."""
+    spare = Spare(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "edge_node.journal.segment.connect",
+            lambda path: sqlite3.connect(path, isolation_level=None, factory=NoLog),
+        )
+        with pytest.raises(sqlite3.OperationalError, match="without a log"):
+            spare.prepare()
+    assert not (tmp_path / NAME).exists()
+    spare.prepare()
+    assert spare.is_ready
+    spare.discard()
 
 
 def test_what_is_left_of_it_is_not_read_as_a_journal(tmp_path: Path) -> None:
