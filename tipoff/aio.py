@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from tipoff.address import check_address
 from tipoff.aio_connection import AsyncConnection
 from tipoff.client import CHANNEL_OPTIONS
 from tipoff.errors import TipoffError
@@ -38,8 +39,12 @@ class AsyncClient:
     """
 
     def __init__(self, address: str, options: ClientOptions | None = None) -> None:
-        """Prepare to talk to ``address`` (host:port); nothing is sent yet."""
-        self.address = address
+        """Prepare to talk to ``address`` (host:port); nothing is sent yet.
+
+        Raises:
+            InvalidInputError: The address is none.
+        """
+        self.address = check_address(address)
         self.options = options or ClientOptions()
         self._channel: grpc.aio.Channel | None = None
         self._closed = False
