@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import grpc
 import structlog
 
+from edge_node.requests import read_request
+from edge_node.utc import utc_ns
 from tipoff.errors import DeadlineError, InvalidInputError, UnavailableError
-from tipoff.v1 import tracking_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,7 @@ class Follower:
             # Asked before taking: what is written in between must not be missed.
             ended = hub.ended
             messages = subscription.take()
-            began_ns = time.time_ns() if self._on_sent is not None else 0
+            began_ns = utc_ns() if self._on_sent is not None else 0
             for message in messages:
                 await context.write(message)
             if messages and self._on_sent is not None:
@@ -105,6 +106,9 @@ class Follower:
             if heartbeat:
                 await context.write(heartbeat)
             if not messages:
+                # Asked again: while the heartbeat was written the end may have come, and the
+                # shutting down behind it.
+                ended = hub.ended
                 if subscription.caught_up and ended is not None:
                     return await self._finish(stream, context, ended.message)
                 self._draining.check(asked_now=subscription.caught_up)
@@ -127,8 +131,8 @@ class Follower:
 
     async def _hear(self, stream: Stream, context: Context) -> None:
         while True:
-            request = await context.read()
-            if not isinstance(request, pb.StreamTracksRequest):
+            request = await read_request(context)
+            if request is None:
                 stream.closed_by_client = True
                 stream.wake.set()
                 # It may still read: how long it may be silent is for the guard to say.

@@ -28,6 +28,7 @@ from edge_node.encoding import (
     encode_snapshot,
 )
 from edge_node.ring import READ_AHEAD, Held, HubLimits, Ring
+from edge_node.utc import utc_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ class SessionEnd:
 class Clocks:
     """What a hub tells time by."""
 
-    wall_ns: Callable[[], int] = time.time_ns
+    wall_ns: Callable[[], int] = utc_ns
     """Gives now, in ns UTC: what messages say."""
     steady_ns: Callable[[], int] = time.monotonic_ns
     """Gives now on a clock that nobody sets: how old what was said is."""

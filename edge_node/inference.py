@@ -189,8 +189,14 @@ class Inference:
     def __init__(self, client: Client, joints: int, threshold: float) -> None:
         self._client, self._joints, self._threshold = client, joints, threshold
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="inference")
+        self._unanswered: set[Future[list[_Answer]]] = set()
         self.times = StageTimes()
         """Seconds of ``convert``, ``detect`` and ``pose``."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is still being found."""
+        return bool(self._unanswered)
 
     def close(self) -> None:
         """Drop what has not begun and wait for the rest."""
@@ -206,6 +212,9 @@ class Inference:
             (numbers, self._workers.submit(self._run, frame, scale, [tasks[n] for n in numbers]))
             for scale, numbers in scales.items()
         ]
+        for _, future in parts:
+            self._unanswered.add(future)
+            future.add_done_callback(self._unanswered.discard)
         return Pending(parts, len(tasks))
 
     def _run(self, frame: CameraFrame, scale: float, tasks: Sequence[Task]) -> list[_Answer]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from edge_node.health import Health
 from edge_node.loop import run_in_loop
 from edge_node.service import SERVICE, ServiceLimits, TrackingService
 from tipoff.errors import ConflictError, InvalidInputError
@@ -34,6 +34,8 @@ DRAIN_WITHIN_S = 8.0
 """How long subscribers are given to take what is left when the server shuts down."""
 STOP_WITHIN_S = 2.0
 """How long calls that outlive the draining are given before they are cut."""
+CUT_SHARE = 0.1
+"""Part of the time that such calls are given where shutting down is to take no longer than that."""
 DRAIN_LOOK_EVERY_S = 0.01
 """How often a server that shuts down looks whether its subscribers have gone."""
 CALLS_BESIDE_STREAMS = 64
@@ -76,7 +78,7 @@ class StreamServer:
         self._hubs = tuple(hubs)
         self._options = options or ServerOptions()
         self._service: TrackingService | None = None
-        self._health: Any = None
+        self._health = Health(("", SERVICE))
         self._server: grpc.aio.Server | None = None
 
     def start(self) -> str:
@@ -99,11 +101,9 @@ class StreamServer:
         self._server = server
         self._service = TrackingService(self._hubs, limits, self._options.on_sent)
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
-        self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        await self._set_health(ready=False)
         await self._server.start()
         return f"{host}:{port}"
 
@@ -121,15 +121,13 @@ class StreamServer:
             )
         return port
 
-    async def _set_health(self, *, ready: bool) -> None:
-        states = health_pb2.HealthCheckResponse
-        state = states.SERVING if ready else states.NOT_SERVING
-        for name in ("", SERVICE):
-            await self._health.set(name, state)
-
     def set_ready(self, ready: bool = True) -> None:
         """Say through the health service whether the session can be followed."""
-        run_in_loop(self._set_health(ready=ready), START_WITHIN_S)
+
+        async def say() -> None:
+            self._health.set(serving=ready)
+
+        run_in_loop(say(), START_WITHIN_S)
 
     @property
     def subscribers(self) -> int:
@@ -140,27 +138,37 @@ class StreamServer:
         """See :meth:`TrackingService.behind`."""
         return run_in_loop(self._service.behind(), START_WITHIN_S) if self._service else 0
 
-    def stop(self) -> None:
+    def stop(self, within_s: float | None = None) -> None:
         """Shut down: unready first, then the streams are ended, then what is left is cut.
 
-        Takes at most the drain's time and STOP_WITHIN_S. A second call does nothing.
+        A second call does nothing.
+
+        Args:
+            within_s: How long all of it may take; by default the drain's time and twice
+                STOP_WITHIN_S.
         """
         server, self._server = self._server, None
-        if server is not None:
-            run_in_loop(self._shut_down(server), self._options.drain_within_s + 4 * STOP_WITHIN_S)
+        if server is None:
+            return
+        drain_s, cut_s = self._options.drain_within_s, STOP_WITHIN_S
+        if within_s is not None:
+            cut_s = min(cut_s, CUT_SHARE * within_s)
+            drain_s = min(drain_s, within_s - 2 * cut_s)
+        run_in_loop(self._shut_down(server, drain_s, cut_s), drain_s + 4 * STOP_WITHIN_S)
 
-    async def _shut_down(self, server: grpc.aio.Server) -> None:
+    async def _shut_down(self, server: grpc.aio.Server, drain_s: float, cut_s: float) -> None:
         assert self._service is not None
-        await self._health.enter_graceful_shutdown()
-        self._service.drain(self._options.drain_within_s)
+        self._health.leave()
+        self._service.drain(drain_s)
         try:
-            async with asyncio.timeout(self._options.drain_within_s + STOP_WITHIN_S):
+            async with asyncio.timeout(drain_s + cut_s):
                 while self._service.subscribers:
                     await asyncio.sleep(DRAIN_LOOK_EVERY_S)
         except TimeoutError:
             log = structlog.get_logger(__name__)
             log.warning("subscribers were cut off", subscribers=self._service.subscribers)
-        await server.stop(STOP_WITHIN_S)
+        self._health.end()
+        await server.stop(cut_s)
         await self._service.close()
 
 

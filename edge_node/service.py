@@ -21,6 +21,7 @@ from edge_node.endings import Refusal, abort, reason
 from edge_node.following import Draining, Follower
 from edge_node.limits import ServiceLimits
 from edge_node.outlet import Outlet, Stream
+from edge_node.requests import parse, read_request
 from edge_node.subscription import Patience, Subscription, Wish
 from tipoff.errors import (
     DeadlineError,
@@ -156,13 +157,16 @@ class TrackingService:
                     outlet.beat()
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        """Return the handlers; responses are bytes already, and shared between streams."""
+        """Return the handlers. Responses are bytes already, and shared between streams.
+
+        Requests are bytes still: a client whose bytes are no message is told so.
+        """
         stream_tracks: grpc.RpcMethodHandler[Any, bytes] = grpc.stream_stream_rpc_method_handler(
-            self.stream_tracks, pb.StreamTracksRequest.FromString, None
+            self.stream_tracks, None, None
         )
-        get_session = grpc.unary_unary_rpc_method_handler(
+        get_session: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
             self.get_session,
-            pb.GetSessionRequest.FromString,
+            None,
             pb.GetSessionResponse.SerializeToString,
         )
         refusing: grpc.RpcMethodHandler[Any, bytes] = grpc.stream_stream_rpc_method_handler(
@@ -180,11 +184,12 @@ class TrackingService:
 
     async def get_session(
         self,
-        request: pb.GetSessionRequest,
-        context: grpc.aio.ServicerContext[pb.GetSessionRequest, pb.GetSessionResponse],
+        raw: bytes,
+        context: grpc.aio.ServicerContext[bytes, pb.GetSessionResponse],
     ) -> pb.GetSessionResponse:
         """Describe a session."""
         try:
+            request = parse(pb.GetSessionRequest, raw)
             return pb.GetSessionResponse(header=self._header(self._find(request.session).hub))
         except TipoffError as error:
             await abort(context, error)
@@ -217,9 +222,7 @@ class TrackingService:
             stream, header = await self._open(context)
             # Here, where it is forgotten too: the client may go at any step of what comes.
             stream.outlet.streams.add(stream)
-            await context.write(header)
-            # Whoever resumes is sent what is past first, and must not take it for how things stand.
-            await context.write(stream.outlet.hub.heartbeat())
+            await self._begin(stream, header, context)
             await self._follower.follow(stream, context)
         except TipoffError as error:
             self._log.info("stream ended", reason=reason(error), peer=context.peer())
@@ -245,16 +248,30 @@ class TrackingService:
         stream = Stream(outlet, Subscription(outlet.hub, wish, patience))
         return stream, header.SerializeToString()
 
+    async def _begin(self, stream: Stream, header: bytes, context: Context) -> None:
+        """Write what comes first, which a client that reads nothing may have no window for."""
+        within_s = self._limits.acknowledge_within_s
+        try:
+            async with asyncio.timeout(within_s):
+                await context.write(header)
+                # Whoever resumes is sent what is past first, and must not take it for the present.
+                await context.write(stream.outlet.hub.heartbeat())
+        except TimeoutError:
+            raise DeadlineError(
+                f"the header was not read within {within_s:g} s: read the stream as it comes",
+                reason="NOT_READ",
+            ) from None
+
     async def _first_request(self, context: Context) -> pb.Subscribe:
         within_s = self._limits.subscribe_within_s
         try:
             async with asyncio.timeout(within_s):
-                request = await context.read()
+                request = await read_request(context)
         except TimeoutError:
             raise DeadlineError(
                 f"no Subscribe within {within_s:g} s: send it first", reason="NOT_SUBSCRIBED"
             ) from None
-        if not isinstance(request, pb.StreamTracksRequest) or not request.HasField("subscribe"):
+        if request is None or not request.HasField("subscribe"):
             raise InvalidInputError("the first message must be a Subscribe")
         return request.subscribe
 

@@ -22,6 +22,10 @@ LEAVE_WITHIN_S = 1.0
 """How long the end of what is told is waited for."""
 
 
+class ToldToGo(KeyboardInterrupt):
+    """SIGTERM came while there was nobody who could have been told."""
+
+
 @contextmanager
 def on_term(tell: Callable[[], None]) -> Iterator[None]:
     """Take SIGTERM as a wish to go, once: a second one ends the process at once.
@@ -48,3 +52,24 @@ def on_term(tell: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
         asked.put(False)
         thread.join(LEAVE_WITHIN_S)
+
+
+def interrupt_on_term() -> Callable[[], None]:
+    """Have SIGTERM raise `ToldToGo` in the main thread, which is cleaned up after as after Ctrl-C.
+
+    Returns:
+        What makes SIGTERM mean what it meant before; call it once somebody can be told.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise ToldToGo
+
+    before = signal.signal(signal.SIGTERM, handle)
+
+    def over() -> None:
+        signal.signal(signal.SIGTERM, before)
+
+    return over

@@ -32,6 +32,8 @@ MAX_LAG_S = 2.0
 """Longest time from sending to acknowledgement."""
 MAX_RATE_HZ = 10_000.0
 """Highest rate that may be asked for; more is every snapshot anyway."""
+MAX_PERIOD_NS = 2**62
+"""Longest time between two snapshots of a stream: 146 years, however low a rate is asked for."""
 _NS = 1_000_000_000
 
 
@@ -64,7 +66,7 @@ class Decimator:
 
     def __init__(self, max_rate_hz: float) -> None:
         """Keep everything where ``max_rate_hz`` is 0."""
-        self._period_ns = round(_NS / max_rate_hz) if max_rate_hz else 0
+        self._period_ns = round(min(_NS / max_rate_hz, MAX_PERIOD_NS)) if max_rate_hz else 0
         self._credit_ns = self._period_ns
         self._last_ns: int | None = None
 

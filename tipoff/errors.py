@@ -30,6 +30,7 @@ that ends with it. The tree, with what the rooms add in modules of their own:
     │   ├── CameraLostError                UNAVAILABLE         exit 5   retry, edge_node
     │   ├── JournalError                   UNAVAILABLE         exit 5   retry, edge_node
     │   │   └── JournalFullError           UNAVAILABLE         exit 5   retry, edge_node
+    │   ├── JournalPrunedError             UNAVAILABLE         exit 5   retry, edge_node
     │   ├── ServerUnavailableError         UNAVAILABLE         exit 5   retry, triton_models
     │   └── SlotsBusyError                 UNAVAILABLE         exit 5   retry, triton_models
     ├── DeadlineError                      DEADLINE_EXCEEDED   exit 6   retry, also a TimeoutError

@@ -13,7 +13,6 @@ One client may be used by any number of threads.
 
 from __future__ import annotations
 
-import contextlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -109,6 +108,14 @@ class InferenceClient:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def hang_up(self) -> None:
+        """Cancel what is in flight, without a word more to a server that does not answer.
+
+        Nothing can be sent any more, and the server keeps its names of our memory. It is to be
+        closed all the same.
+        """
+        self._channel.close()
 
     def close(self) -> None:
         """Give the shared memory back and hang up; what is in flight is cancelled."""
@@ -333,6 +340,7 @@ class _Registrar:
 
     def __init__(self, client: InferenceClient) -> None:
         self._client = client
+        self._silent = False
 
     def register(self, region: str, key: str, size: int) -> None:
         """Make a segment known to the server."""
@@ -350,9 +358,16 @@ class _Registrar:
 
     def unregister(self, region: str) -> None:
         """Let the server forget a region; a server that is gone has forgotten it."""
+        if self._silent:
+            return
         request = service_pb2.SystemSharedMemoryUnregisterRequest(name=region)
-        with contextlib.suppress(grpc.RpcError, ValueError):
+        try:
             self._client.stub.SystemSharedMemoryUnregister(request, timeout=UNREGISTER_S)
+        except grpc.RpcError as error:
+            # One that hangs is not waited for once a slot.
+            self._silent = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        except ValueError:
+            return  # how gRPC says that the channel is closed
 
 
 def _registering_failed(error: grpc.RpcError, address: str) -> TipoffError:

@@ -65,6 +65,8 @@ class ServerOptions:
     """gRPC port; 0 takes a free one."""
     metrics_port: int = 0
     """Metrics port; 0 takes a free one."""
+    stop_grace_s: float = STOP_GRACE_S
+    """How long it may take to end by itself before it is killed."""
     ready_timeout_s: float = 180.0
     """How long all models may take to answer a canary."""
     environment: Environment | None = None
@@ -102,7 +104,7 @@ class TritonServer:
     ) -> None:
         run, self._run = self._run, None
         if run is not None:
-            stop(run)
+            stop(run, self._options.stop_grace_s)
 
     @property
     def run(self) -> Run:
@@ -247,7 +249,7 @@ class _Start:
 
     def _give_up(self, run: Run) -> None:
         kept_log(run)
-        stop(run)
+        stop(run, self.options.stop_grace_s)
 
 
 def _still_waiting(run: Run, models: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 Credentials stand in a URL as ``${NAME}`` and are taken from the environment when it is opened and
 not before, so that nothing that prints a source can print them. Where somebody writes them out all
-the same, `tipoff.credentials.redact` keeps them out of logs, errors and status.
+the same, `tipoff.credentials` keeps them out of logs, errors and status.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from edge_node.cameras.errors import SourceError
-from tipoff.credentials import end_of_authority, redact
+from tipoff.credentials import end_of_authority, hidden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,8 @@ MAX_SOURCE_CHARACTERS = 2048
 """A longer text is no source."""
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_NEARLY_URL = re.compile(r"^rtsps?(:|//)|:.*@|\?.*=", re.IGNORECASE | re.DOTALL)
+"""What holds credentials or would be an RTSP URL, but for its scheme."""
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
@@ -61,7 +63,9 @@ class Address:
             SourceError: a variable is not set.
         """
         values = os.environ if environment is None else environment
-        authority = self.text.rfind("@", 0, end_of_authority(self.text))
+        authority = re.split(r"[/?]", self.text[self.text.index("://") + 3 :], maxsplit=1)[0]
+        end = self.text.index("://") + 3 + len(authority)
+        at, query = self.text.rfind("@", 0, end), self.text.find("?", end)
 
         def fill(match: re.Match[str]) -> str:
             name = match[1]
@@ -71,8 +75,10 @@ class Address:
                     "it where the node is started",
                     variable=name,
                 )
-            # A password may hold what ends a URL's part; libav takes the quoting off again.
-            return quote(values[name], safe="") if match.start() < authority else values[name]
+            # A password may hold what ends a URL's part. Before the @ libav takes the quoting off
+            # again, in a query the camera does.
+            secret = match.start() < at or 0 <= query < match.start()
+            return quote(values[name], safe="") if secret else values[name]
 
         return _VARIABLE.sub(fill, self.text)
 
@@ -106,12 +112,8 @@ def parse_source(text: str, folder: Path | None = None) -> Address:
         )
     scheme = _SCHEME.match(text)
     if scheme is None:
-        path = Path(text).expanduser()
-        path = path if path.is_absolute() or folder is None else folder / path
-        observed = path.suffix.lower() == ".parquet"
-        kind = SourceKind.OBSERVATIONS if observed else SourceKind.VIDEO
-        return Address(kind, str(path), str(path))
-    shown = redact(text)
+        return _file(text, folder)
+    shown = hidden(text)
     if scheme[1].lower() not in ("rtsp", "rtsps"):
         raise SourceError(
             f"{shown}: {scheme[1]} is not spoken here; give rtsp://, rtsps:// or a path. "
@@ -120,6 +122,24 @@ def parse_source(text: str, folder: Path | None = None) -> Address:
     _check_password(text, shown)
     _check_url(text, shown)
     return Address(SourceKind.RTSP, shown, text)
+
+
+def _file(text: str, folder: Path | None) -> Address:
+    if _NEARLY_URL.search(text):
+        raise SourceError(
+            f"{hidden(text)} lacks the beginning of a URL, and no path may hold a : before an @ or "
+            "a = after a ?: rename the file, or write rtsp://HOST/PATH"
+        )
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise SourceError(
+            f"{text}: there is no such user on this machine; write the path from / on"
+        ) from None
+    path = path if path.is_absolute() or folder is None else folder / path
+    observed = path.suffix.lower() == ".parquet"
+    kind = SourceKind.OBSERVATIONS if observed else SourceKind.VIDEO
+    return Address(kind, str(path), str(path))
 
 
 def _check_url(text: str, shown: str) -> None:

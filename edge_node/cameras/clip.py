@@ -11,11 +11,14 @@ in `Clip.begins_ns` and, of a camera's own file, in its comment.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
+import structlog
 
 from edge_node.cameras.ring import TICK, cameras_in, segments
 from edge_node.frames import CameraFrame, TrackedFrame
@@ -25,7 +28,6 @@ from tipoff.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from accel import Rig, Skeleton, Snapshot
     from edge_node.cameras.ring import Segment
@@ -36,6 +38,12 @@ MAX_CLIP_NS = 600 * _S
 DRAWN = "skeletons.mp4"
 RATE_HZ = 60.0
 """About how many pictures a second the drawn clip has."""
+HELD_FILES = 512
+"""Files of the ring that are held open, at most: half of what a process may open by default."""
+OPEN_FILES = Path("/proc/self/fd")
+"""Where the system names a process's open files, also those that were removed."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +100,17 @@ def cut_play(
         NotFoundError: the ring holds nothing of that time.
     """
     names = [name for name in cameras_in(ring) if name in rig.names]
-    if not any(_reached(ring, name, play) for name in names):
-        raise NotFoundError(f"{ring} holds no video of that time{_held(ring, names)}")
-    out.mkdir(parents=True, exist_ok=True)
-    cuts = {name: _cut_camera(ring, name, play, out / f"{name}.mp4") for name in names}
-    drawn = _draw(ring, play, out / DRAWN, rig, skeleton, snapshots)
+    with _Files() as files:
+        reached = {name: _reached(files, ring, name, play) for name in names}
+        if not any(reached.values()):
+            raise NotFoundError(f"{ring} holds no video of that time{_held(ring, names)}")
+        out.mkdir(parents=True, exist_ok=True)
+        cuts = {name: _cut_camera(reached[name], play, out / f"{name}.mp4") for name in names}
+        views = {
+            name: _View(reached.get(name, []), name, camera)
+            for camera, name in enumerate(rig.names)
+        }
+        drawn = _draw(views, play, out / DRAWN, (rig, skeleton), snapshots)
     begins = {name: cut.begin_ns for name, cut in cuts.items() if cut.count}
     if drawn.count:
         begins["skeletons"] = drawn.begin_ns
@@ -108,12 +122,39 @@ def _held(ring: Path, names: list[str]) -> str:
     return f"; it begins at {min(starts)} ns UTC" if starts else ", nor any at all"
 
 
-def _reached(ring: Path, name: str, play: Play) -> list[Segment]:
+class _Files:
+    """Holds files of the ring open, so that it may let them go while they are cut."""
+
+    def __init__(self) -> None:
+        self._held = ExitStack()
+        self._count = 0
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    def hold(self, segment: Segment) -> Segment | None:
+        """Give a file under a name that stays; None where it went before."""
+        try:
+            file = self._held.enter_context(segment.path.open("rb"))
+        except FileNotFoundError:
+            log.warning("the ring let a file go before it was cut", file=str(segment.path))
+            return None
+        self._count += 1
+        if self._count > HELD_FILES:
+            file.close()  # It is read as long as it is there.
+            return segment
+        return replace(segment, path=OPEN_FILES / str(file.fileno()))
+
+
+def _reached(files: _Files, ring: Path, name: str, play: Play) -> list[Segment]:
     """List the files that may hold a part of a play: from the last that began before it."""
     held = [segment for segment in segments(ring, name) if segment.start_ns < play.to_ns]
     earlier = [n for n, segment in enumerate(held) if segment.start_ns <= play.from_ns]
-    begun = held[earlier[-1] if earlier else 0 :]
-    return [segment for segment in begun if _end_ns(segment) >= play.from_ns]
+    begun = map(files.hold, held[earlier[-1] if earlier else 0 :])
+    return [segment for segment in begun if segment and _end_ns(segment) >= play.from_ns]
 
 
 def _end_ns(segment: Segment) -> int:
@@ -150,15 +191,23 @@ def _packets(segment: Segment) -> Iterator[_Placed]:
         return
 
 
-def _cut_camera(ring: Path, name: str, play: Play, path: Path) -> _Cut:
+def _pattern(reached: list[Segment]) -> av.container.InputContainer | None:
+    """Open the first file that is there; None: there is none any more."""
+    for segment in reached:
+        with contextlib.suppress(av.FFmpegError, OSError):
+            return av.open(str(segment.path))
+    return None
+
+
+def _cut_camera(reached: list[Segment], play: Play, path: Path) -> _Cut:
     """Copy a camera's encoded pictures of a play, from the key frame before it; none: no file."""
-    reached = _reached(ring, name, play)
     begin_ns = _key_before(reached, play)
-    if begin_ns is None:
+    first = _pattern(reached)
+    if begin_ns is None or first is None:
         return _Cut(0)
     count, last, gap = 0, -1, 1
     with (
-        av.open(str(reached[0].path)) as pattern,
+        first as pattern,
         av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
         container.metadata["comment"] = f"first picture at {begin_ns} ns UTC"
@@ -199,9 +248,9 @@ def _key_before(reached: list[Segment], play: Play) -> int | None:
 class _View:
     """One camera's pictures of a play, decoded as the play goes on."""
 
-    def __init__(self, ring: Path, name: str, camera: int, play: Play) -> None:
+    def __init__(self, reached: list[Segment], name: str, camera: int) -> None:
         self._name, self._camera = name, camera
-        self._frames = _decoded(_reached(ring, name, play))
+        self._frames = _decoded(reached)
         self._next = next(self._frames, None)
         self._count = 0
 
@@ -231,10 +280,13 @@ def _decoded(reached: list[Segment]) -> Iterator[tuple[int, DecodedPicture]]:
 
 
 def _draw(
-    ring: Path, play: Play, path: Path, rig: Rig, skeleton: Skeleton, snapshots: Iterable[Snapshot]
+    views: Mapping[str, _View],
+    play: Play,
+    path: Path,
+    drawing: tuple[Rig, Skeleton],
+    snapshots: Iterable[Snapshot],
 ) -> _Cut:
     """Draw all cameras side by side with the skeletons of the snapshots."""
-    views = {name: _View(ring, name, rig.names.index(name), play) for name in rig.names}
     sink: OverlaySink | None = None
     drawn, begin_ns, last_ns = 0, 0, -1
     try:
@@ -246,7 +298,7 @@ def _draw(
             if not new:
                 continue
             if sink is None:
-                sink, begin_ns = OverlaySink(path, rig, skeleton, RATE_HZ), snapshot.time_ns
+                sink, begin_ns = OverlaySink(path, *drawing, RATE_HZ), snapshot.time_ns
             sink.write(TrackedFrame(snapshot.time_ns, snapshot, (), frames=tuple(new)))
             drawn += 1
     finally:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_node.cameras.address import parse_source
-from edge_node.cameras.errors import SourceError
+from edge_node.cameras.address import SourceKind, parse_source
+from edge_node.cameras.errors import CameraUnfitError, SourceError
 from edge_node.cameras.slot import OBSERVATIONS, OVERTAKEN, PICTURES, Slot, Tally
 from edge_node.cameras.source import Schedule, SourceOptions, Surroundings, open_source
 from edge_node.cameras.watch import BLIND, Verdict, Watch, WatchOptions
 from edge_node.cameras.worker import CameraWorker, RetryOptions, WorkerParts
+from edge_node.errors import FrameSizeError
 from edge_node.frames import CameraHealth, CameraState, CaptureClock
 from edge_node.sizes import size_factor
 from tipoff.errors import NotFoundError
@@ -223,7 +224,7 @@ class Cameras:
             camera=index,
             name=place.name,
             connect=lambda: open_source(address, around),
-            accept=lambda taken: self._accept(index, taken),
+            accept=lambda taken: self._accept(index, address, taken),
             slot=slot,
             tally=place.tally,
             listener=attached,
@@ -245,11 +246,17 @@ class Cameras:
             self._leaving = [worker for worker in self._leaving if not worker.join(0.0)]
             self._leaving.append(attached.worker)
 
-    def _accept(self, index: int, taken: Taken) -> None:
+    def _accept(self, index: int, address: Address, taken: Taken) -> None:
         """Refuse a source whose frames the tracker cannot use."""
         name, payload = self._places[index].name, taken.payload
         if not isinstance(payload, np.ndarray):
-            size_factor(name, (payload.width_px, payload.height_px), self._rig.size[index])
+            try:
+                size_factor(name, (payload.width_px, payload.height_px), self._rig.size[index])
+            except FrameSizeError as error:
+                if address.kind is not SourceKind.RTSP:
+                    raise
+                # A file stays as it is; a camera may yet be set right.
+                raise CameraUnfitError(error.message, camera=name) from None
         elif payload.shape[1] != self._options.joints:
             raise SourceError(
                 f"the recording for {name} has {payload.shape[1]} joints and the session "
@@ -375,13 +382,18 @@ class Cameras:
 
     # ---- the end ------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Stop every camera and wait for its thread; may be called again."""
+    def close(self, within_s: float = CLOSE_WITHIN_S) -> None:
+        """Stop every camera and wait for its thread; may be called again.
+
+        Args:
+            within_s: How long threads are waited for. One that hangs in a read, or in a connect to
+                a camera that does not answer, ends by itself later, or with the process.
+        """
         with self._changing:
             self._closed = True
             for index in range(len(self._places)):
                 self._detach(index)
-            until_s = time.monotonic() + CLOSE_WITHIN_S
+            until_s = time.monotonic() + within_s
             for worker in self._leaving:
                 worker.join(max(until_s - time.monotonic(), 0.0))
             self._leaving.clear()

@@ -42,6 +42,8 @@ KNOWN_RECORDINGS = 16
 
 _SCANNING = threading.Lock()
 
+_COLUMNS = ("camera", "capture_time_ns", "keypoints")
+
 Row = tuple[str, int, "NDArray[np.float32]"]
 
 
@@ -234,7 +236,15 @@ def _batches(
     if not wanted:
         return
     try:
-        yield from file.iter_batches(BATCH_ROWS, row_groups=wanted, columns=columns)
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=wanted, columns=columns):
+            for name in batch.schema.names:
+                if name in _COLUMNS and batch.column(name).null_count:
+                    raise SourceError(
+                        f"{path} has a row without {name}: write an empty list where nobody was "
+                        "found, and leave rows without a camera or a time out",
+                        path=path,
+                    )
+            yield batch
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise SourceError(f"{path} is broken: {reason}; copy it again", path=path) from error
@@ -251,7 +261,7 @@ def _reaches(file: pq.ParquetFile, group: int, from_ns: int) -> bool:
     if statistics is None or not statistics.has_min_max:
         return True
     last: Any = statistics.max
-    return bool(last >= from_ns)
+    return last is None or bool(last >= from_ns)
 
 
 def _joints(file: pq.ParquetFile) -> int:

@@ -13,9 +13,11 @@ left out of the ring and counted, and the cameras never wait.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,6 +48,8 @@ OFF_BEAT_NS = 20_000_000
 LONGER = 3
 """A file without a key frame is cut after so many times its length, and what follows waits for
 one."""
+CLOSE_WITHIN_S = 3.0
+"""How long what waits may take to be written when the ring is closed."""
 PART = ".part"
 TRANSPORT = frozenset(("h264", "hevc"))
 START_CODES = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
@@ -176,7 +180,9 @@ class Ring:
         self._lock = threading.Lock()
         self._lost: Counter[str] = Counter()
         self._broken: set[str] = set()
+        self._refused: set[str] = set()
         self._files: dict[str, _File] = {}
+        self._written: dict[str, list[tuple[Segment, int]]] = {}
         self._taps = itertools.count()
         self._newest: dict[str, tuple[int, int]] = {}
         self._thread = threading.Thread(target=self._run, name="ring", daemon=True)
@@ -213,10 +219,22 @@ class Ring:
                 self._lost[held.camera] += 1
                 self._broken.add(held.camera)
 
-    def close(self) -> None:
-        """Write what waits and finish the files."""
-        self._queue.put(None)
-        self._thread.join()
+    def close(self, within_s: float = CLOSE_WITHIN_S) -> bool:
+        """Write what waits and finish the files; a disk that does not answer is left to its thread.
+
+        Args:
+            within_s: How long that may take. Files that are not finished can be read all the same.
+
+        Returns:
+            Whether all of it was written in time.
+        """
+        until_s = time.monotonic() + within_s
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=within_s)
+        self._thread.join(max(until_s - time.monotonic(), 0.0))
+        if self._thread.is_alive():
+            log.error("the newest video was not written to the ring: its disk does not answer")
+        return not self._thread.is_alive()
 
     # ---- in the thread ------------------------------------------------------------------------
 
@@ -224,23 +242,34 @@ class Ring:
         while (held := self._queue.get()) is not None:
             with self._lock:
                 self._waiting_bytes -= len(held.data)
-                if held.camera in self._broken:
-                    self._broken.discard(held.camera)
-                    cut = True
-                else:
-                    cut = False
+                cut = held.camera in self._broken
+                self._broken.discard(held.camera)
             try:
                 if cut:
                     self._finish(held.camera)
                 self._write(held)
-            except (OSError, av.FFmpegError) as error:
-                reason = getattr(error, "strerror", None) or type(error).__name__
-                log.warning("ring cannot be written", camera=held.camera, why=reason)
-                with self._lock:
-                    self._lost[held.camera] += 1
-                self._files.pop(held.camera, None)
+                self._refused.discard(held.camera)
+            except Exception as error:
+                # Whatever it is: the ring goes on, for this camera with its next file.
+                self._refuse(held.camera, error)
         for camera in list(self._files):
-            self._finish(camera)
+            try:
+                self._finish(camera)
+            except Exception as error:
+                self._refuse(camera, error)
+
+    def _refuse(self, camera: str, error: Exception) -> None:
+        """Count a packet that was not written; why is said once until one is written again."""
+        with self._lock:
+            self._lost[camera] += 1
+        file = self._files.pop(camera, None)
+        if file is not None:
+            with contextlib.suppress(Exception):
+                file.container.close()
+        if camera not in self._refused:
+            self._refused.add(camera)
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            log.warning("ring cannot be written", camera=camera, why=reason)
 
     def _write(self, held: _Held) -> None:
         if held.connection < self._newest.get(held.camera, held.connection):
@@ -290,7 +319,7 @@ class Ring:
         )
         stream = container.add_mux_stream(held.codec, width=held.size_px[0], height=held.size_px[1])
         stream.time_base = TICK
-        self._shrink(held.camera, held.capture_time_ns)
+        self._shrink(held.camera, Segment(path, held.capture_time_ns))
         return _File(
             path=path,
             container=container,
@@ -306,18 +335,40 @@ class Ring:
         if file is not None:
             file.container.close()
 
-    def _shrink(self, camera: str, now_ns: int) -> None:
-        """Let the oldest files go, as far as the bounds ask."""
-        kept = segments(self._folder, camera)
-        sizes = {segment: segment.path.stat().st_size for segment in kept}
+    def _shrink(self, camera: str, begun: Segment) -> None:
+        """Let the files go that were written first, as far as the bounds ask."""
+        begun_ns = time.monotonic_ns()
+        if camera not in self._written:
+            lying = [(each, begun_ns) for each in self._lying(camera, begun)]
+            self._written[camera] = lying
+        written = self._written[camera]
+        written.append((begun, begun_ns))
+        sizes = {segment: _size(segment.path) for segment, _ in written}
         total = sum(sizes.values())
-        for this, after in pairwise(kept):
-            # The next one's beginning is this one's end.
-            old = now_ns - after.start_ns > self._options.length_s * _S
-            if not old and total <= self._options.max_bytes:
-                return
-            total -= sizes[this]
-            this.path.unlink(missing_ok=True)
+        for (this, this_ns), (after, after_ns) in pairwise(list(written)):
+            # The next one's beginning is this one's end. A clock that was set back makes files of
+            # times to come; how long they have lain counts as well.
+            age_ns = max(begun.start_ns - after.start_ns, begun_ns - after_ns)
+            if age_ns > self._options.length_s * _S or total > self._options.max_bytes:
+                total -= sizes[this]
+                written.remove((this, this_ns))
+                this.path.unlink(missing_ok=True)
+
+    def _lying(self, camera: str, begun: Segment) -> list[Segment]:
+        """List what an earlier process left, as it was written as far as names can tell.
+
+        What has times to come was written before the clock was set back, and so before the rest.
+        """
+        found = [each for each in segments(self._folder, camera) if each.path != begun.path]
+        return sorted(found, key=lambda each: (each.start_ns <= begun.start_ns, each.start_ns))
+
+
+def _size(path: Path) -> int:
+    """Give a file's bytes; 0 where somebody took it away."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def segments(folder: Path, camera: str) -> list[Segment]:

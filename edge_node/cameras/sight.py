@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ BACKGROUND_EVERY_NS = _S
 """one taken every so often while something moves,"""
 BACKGROUND_KNOWN = 9
 """and known from so many on."""
+LIT_SHARE, LIT_LEVELS = 0.06, 2.0
+"""Where the picture's median leaves what it was by more than this share and so many levels, there
+is another light, or the camera sees it differently: what is usual and the background begin anew."""
+STOPPED_TOGETHER = 3
+"""Separate things that stop at one moment do not stand still, they are frozen."""
 MOVING_BLOCKS = 2
 """Blocks that must change for something to move."""
 GAP_NS = 300 * _MS
@@ -81,6 +87,12 @@ class Sight:
     """The picture that has stood still since :attr:`anchor_ns`."""
     anchor_ns: int = 0
     """Since when it has."""
+    stopped: NDArray[np.bool_] | None = None
+    """Blocks that had moved when the anchor was taken; None where nothing did, or just began to."""
+    light: float | None = None
+    """Median of the pictures that what is usual was learnt from."""
+    light_ns: int = 0
+    """When the newest of them came."""
     quiet: bool = False
     """Whether the noise has gone."""
     stirred_ns: int = 0
@@ -112,6 +124,8 @@ class Sight:
             look: What it showed.
             learn: Whether it tells what is usual.
         """
+        if look.thumb is not None:
+            self._lighting(now_ns, float(np.median(look.thumb)))
         if not np.isnan(look.changed):
             self._flicker(now_ns, look.changed, learn=learn)
         self.count += 1
@@ -119,6 +133,16 @@ class Sight:
             self.marks.append(look.mark)
         if look.thumb is not None:
             self._picture(now_ns, look.thumb)
+
+    def _lighting(self, now_ns: int, median_level: float) -> None:
+        """Forget what was learnt in another light: noise changes with a camera's gain."""
+        light = median_level if self.light is None else self.light
+        rate = min((now_ns - self.light_ns) / USUAL_NS, 1.0)
+        self.light, self.light_ns = light + rate * (median_level - light), now_ns
+        if abs(median_level - light) > LIT_SHARE * light + LIT_LEVELS:
+            self.light, self.usual, self.count, self.background = median_level, 0.0, 0, None
+            self.shares.clear()
+            self.samples.clear()
 
     def _flicker(self, now_ns: int, changed: float, *, learn: bool) -> None:
         """Follow how many samples usually change, and see whether next to none do any more."""
@@ -129,8 +153,11 @@ class Sight:
         self.quiet = recent <= COLLAPSE * self.usual
         if changed > COLLAPSE * self.usual:
             self.stirred_ns = now_ns
-        if learn and not self.quiet:
-            rate = max((now_ns - before_ns) / USUAL_NS, 1.0 / len(self.shares) ** 2)
+        if learn and self.count < SETTLED_LOOKS:
+            # Whatever came before, such as lights that go up, is soon outnumbered.
+            self.usual = median([share for _, share in self.shares])
+        elif learn and not self.quiet:
+            rate = (now_ns - before_ns) / USUAL_NS
             self.usual += min(rate, 1.0) * (recent - self.usual)
 
     def _picture(self, now_ns: int, thumb: NDArray[np.float32]) -> None:
@@ -142,22 +169,27 @@ class Sight:
         self.normals.append(vector)
         self.contrast = float(thumb.std())
         self.looks.append((now_ns, small))
+        moved = self._movement(now_ns, small)
         if self.anchor is None or most(small - self.anchor) > options.still_levels:
-            self.anchor, self.anchor_ns = small, now_ns
-        self._movement(now_ns, small)
+            self.anchor, self.anchor_ns, self.stopped = small, now_ns, moved
         if small.mean() < options.black_mean and small.max() < options.black_block:
             self.dark_since_ns = now_ns if self.dark_since_ns is None else self.dark_since_ns
         else:
             self.dark_since_ns = None
         self._learn_background(now_ns, small)
 
-    def _movement(self, now_ns: int, small: NDArray[np.float32]) -> None:
+    def _movement(self, now_ns: int, small: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+        """See what moves; gives its blocks where movement has gone on for a while."""
         before = next((look for at, look in self.looks if now_ns - at <= GAP_NS), small)
         changed = np.abs(small - before) > self.options.moving_levels
         if np.count_nonzero(changed) >= MOVING_BLOCKS:
             if self.moving_since_ns is None or now_ns - self.moved_ns > GAP_NS:
                 self.moving_since_ns = now_ns
             self.moved_ns = now_ns
+        since_ns = self.moving_since_ns
+        # A picture that jumps, as with a board of lights, seems to move for as long as GAP_NS.
+        lasting = since_ns is not None and self.moved_ns - since_ns >= 2 * GAP_NS
+        return changed if lasting and self.moved_ns == now_ns else None
 
     def _learn_background(self, now_ns: int, small: NDArray[np.float32]) -> None:
         """Take a picture into the background; one that stands still teaches nothing."""
@@ -181,10 +213,26 @@ class Sight:
     @property
     def occupied(self) -> bool:
         """Whether the picture shows more than its background, where that is known."""
-        if self.background is None or self.anchor is None:
+        return bool(np.count_nonzero(self._off()) >= MOVING_BLOCKS)
+
+    @property
+    def stopped_together(self) -> bool:
+        """Whether several that moved stand where they were when the picture began to stand still.
+
+        One that stops may be somebody who waits; a board of lights or another light in the hall
+        differs from the background too, but did not move before.
+        """
+        if self.stopped is None:
             return False
-        off = np.abs(self.anchor - self.background) > self.options.moving_levels
-        return bool(np.count_nonzero(off) >= MOVING_BLOCKS)
+        there = (self._off() & self.stopped).astype(np.uint8)
+        return int(cv2.connectedComponents(there)[0]) - 1 >= STOPPED_TOGETHER
+
+    def _off(self) -> NDArray[np.bool_]:
+        """Say which blocks differ from the background; none do where that is not known."""
+        if self.background is None or self.anchor is None:
+            return np.zeros((1, 1), np.bool_)
+        off: NDArray[np.bool_] = np.abs(self.anchor - self.background) > self.options.moving_levels
+        return off
 
     def sees_movement(self, now_ns: int) -> bool:
         """Whether something moves, and has for long enough."""

@@ -11,7 +11,9 @@ and stillness has not:
   nothing does any more, it is frozen, whatever the scene;
 - somebody who is in the picture stands like a statue while other cameras see people move: the
   block means, in which noise averages out, stay what they were, and differ from the camera's own
-  background; so noise that is added behind the freeze does not hide it;
+  background; where the camera's noise goes on, several must have stopped at one moment, since one
+  who waits, or a board of lights, does the same. So noise that is added behind the freeze does not
+  hide it;
 - with nobody in the picture it may as well be an empty half of the court: where it never had any
   noise, only after ``empty_still_ns`` of it, while others see movement, is it called frozen. Until
   then the mistake costs little either way.
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
 __all__ = ["BLIND", "LIVE", "Look", "Verdict", "Watch", "WatchOptions"]
 
 _S = 1_000_000_000
+NO_SOURCE = Verdict(CameraState.WAITING, "it has no source")
+"""It was given none, or that was taken away."""
+NO_FRAME = Verdict(CameraState.WAITING, "no frame has come yet")
+"""Its source has just begun."""
 REMEMBERED_BEATS = 15
 """Intervals between frames that a camera's beat is taken from."""
 
@@ -53,7 +59,7 @@ class _Camera:
     name: str
     sight: Sight
     attached: bool = False
-    verdict: Verdict = field(default_factory=lambda: Verdict(CameraState.WAITING))
+    verdict: Verdict = NO_SOURCE
     since_ns: int = 0
     first_ns: int | None = None
     last_ns: int | None = None
@@ -79,7 +85,7 @@ class Watch:
     def attached(self, camera: int, now_ns: int) -> None:
         """A source was attached, or another one in its place."""
         fresh = self._fresh(self._cameras[camera].name)
-        fresh.attached, fresh.since_ns = True, now_ns
+        fresh.attached, fresh.verdict, fresh.since_ns = True, NO_FRAME, now_ns
         fresh.sight.steps.append((now_ns, 0.0))
         self._cameras[camera] = fresh
         self._alike.forget(camera)
@@ -87,7 +93,7 @@ class Watch:
     def removed(self, camera: int, now_ns: int) -> None:
         """A source was taken away."""
         gone = self._fresh(self._cameras[camera].name)
-        gone.verdict, gone.since_ns = Verdict(CameraState.WAITING, "it has no source"), now_ns
+        gone.since_ns = now_ns
         self._cameras[camera] = gone
         self._alike.forget(camera)
 
@@ -150,7 +156,7 @@ class Watch:
         if camera.lost:
             return Verdict(CameraState.DISCONNECTED, camera.lost)
         if camera.last_ns is None:
-            return Verdict(CameraState.WAITING, "no frame has come yet")
+            return NO_FRAME
         silent_ns = now_ns - camera.last_ns
         if silent_ns > self._silent_ns(camera):
             return Verdict(CameraState.DISCONNECTED, f"no frame for {silent_ns / _S:.1f} s")
@@ -205,8 +211,12 @@ class Watch:
         moving = self._others_moving(index, now_ns)
         if still_ns < options.still_ns or not moving:
             return ""
-        flickers = sight.noisy and not sight.quiet
-        if (flickers or still_ns < options.empty_still_ns) and not sight.occupied:
+        if sight.noisy:
+            # Its own noise is alive: a quiet half looks the same, and so does one in other light.
+            found = sight.stopped_together
+        else:
+            found = sight.occupied or still_ns >= options.empty_still_ns
+        if not found:
             return ""
         return f"the same picture for {still_ns / _S:.1f} s, while {moving} others see movement"
 

@@ -1,7 +1,8 @@
 """A camera's thread: reads its source, looks at its frames, leaves them in its slot, tries again.
 
 A camera that is lost is tried again after a pause that doubles, with jitter, so that eight cameras
-behind a switch that came back do not all knock at once. A file that is none is not tried again.
+behind a switch that came back do not all knock at once. One that sends what cannot be used is tried
+again at the longest pause; a file that is none is not tried again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import structlog
 
-from edge_node.cameras.errors import CameraLostError
+from edge_node.cameras.errors import CameraLostError, CameraUnfitError
 from edge_node.cameras.pixels import Glance
 from edge_node.frames import CameraFrame, ObservedFrame
 from tipoff.credentials import redact
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 _S = 1_000_000_000
 NOT_RISING = "time_not_rising"
 """A capture time that does not lie after the one before it."""
+UNFIT_FAILURES = 64
+"""A camera that sends what cannot be used is tried again as one that failed so often in a row."""
 SET_BACK_NS = 10 * _S
 """A clock that falls by more was set: its new times are taken."""
 
@@ -88,7 +91,8 @@ class WorkerParts:
     connect: Callable[[], LiveSource]
     """Makes a source, one for each connection."""
     accept: Callable[[Taken], None]
-    """Told the first frame of a connection; raises where the tracker cannot use such frames."""
+    """Told the first frame of a connection; raises where the tracker cannot use such frames, a
+    CameraUnfitError where others may come."""
     slot: Slot
     """Where frames go."""
     tally: Tally
@@ -114,6 +118,7 @@ class CameraWorker:
         self._index = 0
         self._last_ns: int | None = None
         self._clock: SourceClock | None = None
+        self._unfit = False
         self.connections = 0
         """Times that the source was opened and gave a frame."""
         self._thread = threading.Thread(target=self._run, name=f"camera-{parts.name}", daemon=True)
@@ -149,14 +154,15 @@ class CameraWorker:
                 return
             lasted_s = time.monotonic() - began_s if self.connections > connections else 0.0
             failures = 1 if lasted_s >= self._parts.retry.good_s else failures + 1
-            pause_s = self._parts.retry.pause_s(failures, self._dice)
+            steps = UNFIT_FAILURES if self._unfit else failures
+            pause_s = self._parts.retry.pause_s(steps, self._dice)
             self._log.warning("camera lost", why=why, failures=failures, again_in_s=pause_s)
             self._parts.listener.lost(self._parts.camera, time.monotonic_ns(), why)
             self._stop.wait(pause_s)
 
     def _once(self) -> str | None:
         """Read one connection to its end; gives why it was lost, None where it is over."""
-        failure = ""
+        failure, self._unfit = "", False
         try:
             source = self._parts.connect()
             self._clock = source.clock
@@ -169,6 +175,7 @@ class CameraWorker:
                     self._log.info("camera gives frames", clock=str(source.clock.clock))
                 self._take(taken)
         except CameraLostError as error:
+            self._unfit = isinstance(error, CameraUnfitError)
             return error.message
         except InvalidInputError as error:
             failure = error.message

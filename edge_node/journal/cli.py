@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from tipoff.console import echo_json, json_option, progress
 if TYPE_CHECKING:
     from edge_node.journal.facts import SessionFacts
     from edge_node.journal.reading import Overview
-    from edge_node.journal.verifying import Verdict
+    from edge_node.journal.verdict import Verdict
 
 GB = 1e9
 EXIT_DIFFERS = 1
@@ -54,11 +55,12 @@ def list_journals(journals: Path | None, as_json: bool) -> None:
 
 def _row(name: str, folder: Path) -> dict[str, Any]:
     from edge_node.journal.errors import JournalDamagedError
-    from edge_node.journal.reading import JournalReader
+    from edge_node.journal.reading import JournalReader, begin_again
+    from tipoff.errors import UnavailableError
 
     try:
-        found = JournalReader(folder).overview()
-    except JournalDamagedError as error:
+        found = begin_again(folder, JournalReader.overview)
+    except (JournalDamagedError, UnavailableError) as error:
         unknown = {"first": 0, "last": 0, "epoch": 0, "size_gb": 0.0, "written": False}
         return {"session": name, "folder": str(folder), **unknown, "damage": error.message}
     damage = f"damage was moved aside: {', '.join(found.aside)}" if found.aside else ""
@@ -80,11 +82,11 @@ def _row(name: str, folder: Path) -> dict[str, Any]:
 @json_option
 def info(session: str, journals: Path | None, as_json: bool) -> None:
     """Say what a journal holds and what made it."""
-    from edge_node.journal.reading import JournalReader
+    from edge_node.journal.reading import JournalReader, begin_again
     from edge_node.journal.where import find_journal
 
     folder = find_journal(session, journals)
-    found = JournalReader(folder).overview()
+    found = begin_again(folder, JournalReader.overview)
     described = _describe(found, folder)
     if as_json:
         echo_json(described)
@@ -208,14 +210,20 @@ def prune(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A signed head from elsewhere, as JSON, that the chain must lead to.",
 )
-@click.option("--key", help="The node's public key, in hexadecimal, that heads must be signed by.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    help="The node's public key, in hexadecimal, that every epoch must be signed by; again for each"
+    " that it had.",
+)
 @click.option("--replay/--no-replay", default=True, help="Whether to run the tracker again.")
 @journals_option
 @json_option
 def verify(
     session: str,
     head: Path | None,
-    key: str | None,
+    keys: tuple[str, ...],
     replay: bool,
     journals: Path | None,
     as_json: bool,
@@ -223,24 +231,29 @@ def verify(
     """Prove a session's journal.
 
     Every record is checked to follow the one before it, every signed head to be a point of that
-    chain, and the tracker is run again so that every snapshot comes out bit for bit. Exits with 1
-    where something is not as it was written, and with 4 where this processor cannot run it again.
+    chain, every epoch to be signed by the key that it names, and the tracker is run again so that
+    every snapshot comes out bit for bit. Exits with 1 where something is not as it was written, 4
+    where nothing, or not all, could be run again, 5 where the journal cannot be read here.
+
+    The journal alone proves only that it is of one piece: whoever can write it can make one anew,
+    with a key of his own, or put an older one back. --key, noted when the node was set up, says who
+    signed. --head, from a client's heartbeats, says what there was at least. Records behind an
+    epoch's last head are told; a node that runs, or was killed, has up to a second there.
 
     \b
     $ tipoff verify finals --head head.json --key 2d0e...
     """  # noqa: D301 - click's own mark
     from edge_node.journal.heads import SignedHead
-    from edge_node.journal.reading import JournalReader
-    from edge_node.journal.verifying import VerifyOptions
+    from edge_node.journal.verdict import VerifyOptions
     from edge_node.journal.verifying import verify as prove
-    from edge_node.journal.where import find_journal
+    from edge_node.journal.where import find_journal, session_folder
 
     folder = find_journal(session, journals)
+    # A folder that was given by its path may be a copy with another name.
+    name = session if folder == session_folder(session, journals) else None
     given = None if head is None else SignedHead.from_json(head.read_bytes())
-    reader = JournalReader(folder)
-    total = reader.overview().last if _readable(reader) else None
-    with progress("Verifying", total, "records") as bar:
-        options = VerifyOptions(given, _key(key), replay, bar.advance)
+    with progress("Verifying", _records(folder), "records") as bar:
+        options = VerifyOptions(given, tuple(map(_key, keys)), name, replay, bar.advance)
         verdict = prove(folder, options)
     if as_json:
         echo_json(_verdict(verdict))
@@ -252,19 +265,18 @@ def verify(
         raise SystemExit(EXIT_NOT_REPLAYED)
 
 
-def _readable(reader: Any) -> bool:
+def _records(folder: Path) -> int | None:
+    """Give about how many records there are; None where that is not known."""
     from edge_node.journal.errors import JournalDamagedError
+    from edge_node.journal.reading import JournalReader, begin_again
 
     try:
-        reader.overview()
+        return begin_again(folder, JournalReader.overview).last
     except JournalDamagedError:
-        return False
-    return True
-
-
-def _key(text: str | None) -> bytes | None:
-    if text is None:
         return None
+
+
+def _key(text: str) -> bytes:
     try:
         key = bytes.fromhex(text)
     except ValueError:
@@ -275,6 +287,8 @@ def _key(text: str | None) -> bytes | None:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
+    from dataclasses import asdict
+
     return {
         "session": verdict.session,
         "holds": verdict.holds,
@@ -282,7 +296,10 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "first_record": verdict.first,
         "last_record": verdict.last,
         "last_hash": verdict.last_hash.hex(),
+        "vouched": verdict.vouched,
         "signed_up_to": verdict.head_record,
+        "signed_ns": verdict.head_ns,
+        "unsigned": [asdict(unsigned) for unsigned in verdict.unsigned],
         "heads": verdict.heads,
         "public_keys": [key.hex() for key in verdict.public_keys],
         "replayed_from": verdict.replayed_from,
@@ -304,8 +321,15 @@ def _say(verdict: Verdict) -> list[str]:
         lines.append(f"    models: {_text(made['models'])}")
         lines.append(f"    code: {_text(made['code'])}")
     keys = ", ".join(key.hex() for key in verdict.public_keys)
-    lines.append(f"chain: signed up to record {verdict.head_record} by {verdict.heads} heads")
-    lines.append(f"  keys: {keys}")
+    lines.append(f"chain: {_signed(verdict)}")
+    lines += [
+        f"  behind the last head of epoch {behind.epoch}: records {behind.first} to {behind.last},"
+        f" {behind.play_ns / 1e9:.2f} s of play"
+        for behind in verdict.unsigned
+    ]
+    lines.append(f"  keys: {keys or 'none'}")
+    if not verdict.vouched:
+        lines.append("  nobody vouched for them: give --key, or a --head from elsewhere")
     counts = ", ".join(f"{count} {kind}" for kind, count in verdict.snapshots.items())
     if verdict.replayed_from is not None:
         lines.append(
@@ -318,6 +342,13 @@ def _say(verdict: Verdict) -> list[str]:
     lines += [f"WRONG: {found.what}" for found in verdict.found]
     lines.append("holds" if verdict.holds else "does not hold")
     return lines
+
+
+def _signed(verdict: Verdict) -> str:
+    if not verdict.heads:
+        return "signed nowhere"
+    at = datetime.fromtimestamp(verdict.head_ns / 1e9, UTC).isoformat(" ", "seconds")
+    return f"signed up to record {verdict.head_record}, at {at}, by {verdict.heads} heads"
 
 
 @click.command()

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _ZSTD = pa.Codec("zstd", compression_level=1)
 _FLOAT_BYTES = 4
+_UNDECODABLE = (ValueError, KeyError, struct.error, OSError, TypeError, RecursionError)
+"""What a payload raises that holds no entry."""
 
 
 class Kind(IntEnum):
@@ -116,7 +118,7 @@ def decode(record: Record) -> Entry:
     """
     try:
         return _DECODERS[Kind(record.kind)](_unpack(record))
-    except (ValueError, KeyError, struct.error, OSError, TypeError, TipoffError) as error:
+    except (*_UNDECODABLE, TipoffError) as error:
         raise JournalDamagedError(
             f"record {record.record} holds no entry: {error}; a later version may have written it",
             record=record.record,

@@ -2,8 +2,9 @@
 
 TipoffError
 ├── UnavailableError
-│   └── JournalError             the disk takes or gives nothing now; the same may be tried again
-│       └── JournalFullError     because it is full
+│   ├── JournalError             the disk takes or gives nothing now; the same may be tried again
+│   │   └── JournalFullError     because it is full
+│   └── JournalPrunedError       its node pruned it while it was read
 ├── JournalDamagedError          a record is not what was written
 │   └── ReplayDifferedError      the tracker, run again, gave something else
 └── ConflictError
@@ -21,6 +22,10 @@ class JournalError(UnavailableError):
 
 class JournalFullError(JournalError):
     """The disk is full; older sessions may be pruned to make room."""
+
+
+class JournalPrunedError(UnavailableError):
+    """Files went while they were read; whoever begins again reads what is left."""
 
 
 class JournalDamagedError(TipoffError):

@@ -22,7 +22,7 @@ from edge_node.journal.entries import Observed, Opened, Snapped
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.facts import facts_to_json
 from edge_node.journal.messages import read_message, snapshot_of
-from edge_node.journal.reading import JournalReader
+from edge_node.journal.reading import begin_again
 from edge_node.sinks.parquet import ParquetSink
 from tipoff.errors import InvalidInputError
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from edge_node.cameras.observations import Row
     from edge_node.journal.facts import SessionFacts
+    from edge_node.journal.reading import JournalReader
 
 SORT_WITHIN_NS = 5_000_000_000
 """Frames are written in order of time; one that came later than this after its time is left out."""
@@ -64,8 +65,13 @@ def export(folder: Path, out: Path) -> Exported:
     Raises:
         NotFoundError: There is no journal.
         JournalDamagedError: A record is not what was written; says which.
+        JournalError: The machine, or the rights of this user, do not let it be read now.
+        JournalPrunedError: Its node pruned it at every try.
     """
-    reader = JournalReader(folder)
+    return begin_again(folder, lambda reader: _export(reader, out))
+
+
+def _export(reader: JournalReader, out: Path) -> Exported:
     out.mkdir(parents=True, exist_ok=True)
     done = Exported()
     facts = reader.overview().opened.facts

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SUFFIX = ".sqlite"
 ASIDE = "aside"
 LOCK = "lock"
+LOCK_WITHIN_S = 0.3
+"""How long the lock is tried for."""
+LOCK_EVERY_S = 0.005
 COMPANIONS = ("", "-wal", "-shm", "-journal")
 """What SQLite keeps beside a file."""
 _NAME = re.compile(r"(\d{12})-(\d{8})-(\d{2})\.sqlite")
@@ -82,8 +85,9 @@ def file_bytes(folder: Path, place: Place) -> int:
     """Give the size of a file with what SQLite keeps beside it."""
     total = 0
     for companion in COMPANIONS:
-        path = folder / (place.name + companion)
-        total += path.stat().st_size if path.exists() else 0
+        # A log may go between two looks at it.
+        with suppress(FileNotFoundError):
+            total += (folder / (place.name + companion)).stat().st_size
     return total
 
 
@@ -152,12 +156,24 @@ def writing(folder: Path) -> Iterator[None]:
         JournalBusyError: Another one does.
     """
     with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(lock.fileno()):
             raise JournalBusyError(
                 f"the journal in {folder} is written by another process; stop that one, or give "
                 "the session another name",
                 path=str(folder),
-            ) from None
+            )
         yield
+
+
+def _taken(lock: int) -> bool:
+    """Take the lock; whoever looks whether it is held holds it for a moment, too."""
+    until = time.monotonic() + LOCK_WITHIN_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(LOCK_EVERY_S)
+        else:
+            return True

@@ -15,13 +15,13 @@ import errno
 import shutil
 import sqlite3
 import threading
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
 
+from edge_node.journal.carried import lower_carried
 from edge_node.journal.chain import Record, first_hash, link, session_id
 from edge_node.journal.codec import STREAMS, encode
 from edge_node.journal.entries import Checkpointed, Ended, Opened, Snapped
@@ -29,10 +29,11 @@ from edge_node.journal.errors import JournalError, JournalFullError
 from edge_node.journal.folder import Place, last_epoch, places, sync_folder, writing
 from edge_node.journal.heads import SignedHead, Tip, sign
 from edge_node.journal.keeping import Keeper, KeepOptions
-from edge_node.journal.mark import Mark, Marked
+from edge_node.journal.mark import Mark, Marked, read_mark
 from edge_node.journal.recovery import recover
 from edge_node.journal.segment import Beginning, Linked, SegmentWriter, create
 from edge_node.journal.spare import Spare
+from edge_node.utc import utc_ns
 from tipoff.errors import ConflictError, InternalError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ HEAD_WITHIN_S = 0.05
 """How long whoever asks for the head waits for a commit."""
 CLOSE_WITHIN_S = 1.0
 """How long a commit that does not return is waited for at the end."""
+CLOSE_FILES_WITHIN_S = 5.0
+"""How long the disk is waited for after it."""
 LATE_ROLL = 2
 """How many times its size a file may grow while no checkpoint comes."""
 
@@ -77,7 +80,7 @@ class JournalOptions:
     """How often the head is signed at most."""
     max_pages: int | None = None
     """Most pages of 4096 bytes in a file; None: as many as the disk holds."""
-    clock_ns: Callable[[], int] = time.time_ns
+    clock_ns: Callable[[], int] = utc_ns
     """Gives now, ns UTC."""
 
 
@@ -98,8 +101,10 @@ class Journal:
     ) -> None:
         self.folder, self.facts, self.options = folder, facts, options
         self.recovered = recovered
-        """What was there; None: nothing."""
-        self.epoch = max(last_epoch(folder), recovered.epoch if recovered else 0) + 1
+        """What was there, until :meth:`forget`; None: nothing."""
+        marked = read_mark(folder)
+        known = marked.epoch if isinstance(marked, Marked) else 0
+        self.epoch = max(last_epoch(folder), recovered.epoch if recovered else 0, known) + 1
         """Epoch of this writer."""
         self._key, self._held = key, held
         self._session = session_id(facts.session)
@@ -110,17 +115,13 @@ class Journal:
         self._unsaved: list[SignedHead] = []
         self._bytes = 0
         self._closed = self._ended = False
-        oldest = next((place.first for place in places(folder)), self._tip.record + 1)
-        self._mark = Mark(folder, Marked(oldest, self._tip))
-        held.callback(self._mark.close)
-        self._spare = Spare(folder, options.max_pages)
-        self._keeper = Keeper(folder, options.keep, self._mark, self._spare)
+        lower_carried(folder, self._tip.record)
         self._continued = encode(Opened(facts, key.public, continues=True, begins_epoch=False))
         """How every file but an epoch's first begins."""
-        cut = "; ".join(damage.reason for damage in recovered.damages) if recovered else ""
-        self._writer = self._begin_file(
-            Opened(facts, key.public, self.resumes, begins_epoch=True, cut=cut)
-        )
+        self._mark, self._writer = self._begin_epoch()
+        self._spare = Spare(folder, options.max_pages)
+        self._keeper = Keeper(folder, options.keep, self._mark, self._spare)
+        self._keeper.written(self._writer.path, 0)
         self._keeper.start()
 
     @classmethod
@@ -166,6 +167,14 @@ class Journal:
         """Whether the tracker is to go on with what it knew: by `resuming.resume_tracker`."""
         return self.recovered is not None and self.recovered.resumable
 
+    def forget(self) -> None:
+        """Let go of the calls and messages that were recovered, once a session goes on from them.
+
+        Five minutes of two streams are hundreds of megabytes. The rest of what was found stays.
+        """
+        if self.recovered is not None:
+            self.recovered = replace(self.recovered, checkpoint=None, calls=(), messages={})
+
     @property
     def tip(self) -> Tip:
         """The newest durable record."""
@@ -191,6 +200,7 @@ class Journal:
                 full = self._is_full(entries)
                 tip = self._append_to_next(encoded) if full else self._append(encoded)
             except (OSError, sqlite3.Error) as error:
+                self._keeper.refused()
                 raise _refused(error, self.folder) from error
             self._sequences = sequences
             self._ended = any(isinstance(entry, Ended) for entry in entries)
@@ -215,8 +225,8 @@ class Journal:
     def close(self) -> None:
         """Write the last head and close the files; a second call does nothing.
 
-        Behind a commit that does not return the files are left as they are: whoever opens them next
-        finds what was acknowledged.
+        Behind a disk that does not answer the files are left as they are: whoever opens them next
+        finds what was acknowledged. The journal stays locked while anything may still be written.
         """
         if not self._lock.acquire(timeout=CLOSE_WITHIN_S):
             log.error("the journal is left open: its disk does not answer", path=str(self.folder))
@@ -225,15 +235,28 @@ class Journal:
             if self._closed:
                 return
             self._closed = True
+        finally:
+            self._lock.release()
+        closing = threading.Thread(target=self._close_files, name="journal closing", daemon=True)
+        closing.start()
+        closing.join(CLOSE_FILES_WITHIN_S)
+        if closing.is_alive():
+            log.error("the journal is left open: its disk does not answer", path=str(self.folder))
+
+    def _close_files(self) -> None:
+        with self._lock:
             try:
                 self._writer.append((), self._heads_to_save(last=True))
             except sqlite3.Error as error:
                 log.warning("the last head of the journal was not written", reason=str(error))
-            self._writer.close()
-        finally:
-            self._lock.release()
-        self._keeper.close(self._writer.path)
-        self._held.close()
+            try:
+                self._writer.close()
+            except sqlite3.Error as error:
+                log.warning("the journal's newest file was not closed", reason=str(error))
+        if self._keeper.close(self._writer.path):
+            self._held.close()
+        else:
+            log.error("the journal stays locked: its files are still looked after")
 
     def _next_sequences(self, entries: Sequence[Entry]) -> dict[str, int]:
         """Check that snapshots come in turn and that nothing comes after the end."""
@@ -286,7 +309,7 @@ class Journal:
     def _heads_to_save(self, *, last: bool = False) -> list[SignedHead]:
         """Give heads that are not on disk, with one of the newest record where it is due."""
         head = self._head
-        due = head is None or self._now_ns() - head.signed_ns >= self.options.sign_every_ns
+        due = head is None or not self._is_recent(head, self._now_ns())
         if self._tip.record and (due or last):
             self._signed(now=last)
         return list(self._unsaved)
@@ -294,13 +317,16 @@ class Journal:
     def _signed(self, *, now: bool = False) -> SignedHead:
         head, now_ns = self._head, self._now_ns()
         fresh = head is not None and head.record == self._tip.record
-        recent = head is not None and now_ns - head.signed_ns < self.options.sign_every_ns
-        if head is not None and (fresh or (recent and not now)):
+        if head is not None and (fresh or (not now and self._is_recent(head, now_ns))):
             return head
         head = sign(self._key, self.facts.session, self._tip, now_ns)
         self._head = head
         self._unsaved = [*self._unsaved, head]
         return head
+
+    def _is_recent(self, head: SignedHead, now_ns: int) -> bool:
+        """Say whether a head was signed lately; not one from a time to which a clock goes back."""
+        return 0 <= now_ns - head.signed_ns < self.options.sign_every_ns
 
     def _now_ns(self) -> int:
         return self.options.clock_ns()
@@ -323,18 +349,31 @@ class Journal:
         self._bytes = 0
         return tip
 
-    def _begin_file(self, opened: Opened) -> SegmentWriter:
-        linked, tip = self._link([encode(opened)])
+    def _begin_epoch(self) -> tuple[Mark, SegmentWriter]:
+        """Take the epoch, by the mark and by a file, whose first record tells what was lost."""
+        before = self._tip
+        oldest = next((place.first for place in places(self.folder)), before.record + 1)
+        damages = self.recovered.damages if self.recovered else ()
+        cut = "; ".join(damage.reason for damage in damages)
+        linked, tip = self._link(
+            [encode(Opened(self.facts, self._key.public, self.resumes, begins_epoch=True, cut=cut))]
+        )
         path = self.folder / Place(tip.record, self.epoch, 0).name
-        create(path, Beginning(self.facts.session, self._tip), linked)
-        writer = SegmentWriter(path, self.options.max_pages)
-        self._bytes = 0
-        self._advance_to(tip)
-        return writer
-
-    def _advance_to(self, tip: Tip) -> None:
+        # A file is never without a mark. But one that knows of more than is there must not say less
+        # before the loss is written down: until then the next start would not know of it.
+        mark = None if damages else Mark(self.folder, Marked(oldest, before, self.epoch))
+        try:
+            create(path, Beginning(self.facts.session, before), linked)
+            writer = SegmentWriter(path, self.options.max_pages)
+            mark = mark or Mark(self.folder, Marked(oldest, tip, self.epoch))
+        except BaseException:
+            if mark is not None:
+                mark.close()
+            raise
+        self._held.callback(mark.close)
         self._tip = tip
-        self._mark.advance(tip)
+        mark.advance(tip)
+        return mark, writer
 
 
 def _why_not(found: Recovery, facts: SessionFacts) -> str:

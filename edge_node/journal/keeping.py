@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from edge_node.journal.errors import JournalDamagedError
+from edge_node.journal.carried import read_carried, write_carried
+from edge_node.journal.errors import JournalDamagedError, JournalError
 from edge_node.journal.folder import (
     Place,
     file_bytes,
@@ -27,7 +28,7 @@ from edge_node.journal.segment import SegmentReader, SegmentWriter, fold
 from tipoff.errors import ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from edge_node.journal.spare import Spare
@@ -38,8 +39,11 @@ PRUNE_EVERY_S = 60.0
 MAX_FINISHED = 64
 """Full files that wait to be closed, at most."""
 CLOSE_WITHIN_S = 30.0
-CARRIED = "carried"
-"""File with the newest record that has been carried up."""
+"""How long the thread is waited for at the end."""
+FOLD_WITHIN_S = 1.0
+"""How long whoever reads a full file is waited for; its log is folded in at a later turn else."""
+REFUSED_EVERY_S = 1.0
+"""How often commits that fail make for a turn, at most."""
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +81,10 @@ class Keeper:
         self._unfolded = 0
         self._current: Path | None = None
         self._finished: list[SegmentWriter] = []
+        self._logged: list[Path] = []
+        """Closed files whose log is not folded in yet; the thread's own."""
+        self._refused_s = -REFUSED_EVERY_S
+        self._carrying = threading.Lock()
         self._carried = read_carried(folder) or 0
         self._thread = threading.Thread(target=self._run, name="journal keeper", daemon=True)
 
@@ -86,7 +94,7 @@ class Keeper:
         self._thread.start()
 
     def written(self, path: Path, size: int) -> None:
-        """Say that a commit of so many bytes went to a file."""
+        """Say that a commit of so many bytes went to a file, which is the newest."""
         with self._lock:
             self._current = path
             self._unfolded += size
@@ -102,71 +110,121 @@ class Keeper:
             self._unfolded = 0
         self._wake.set()
 
+    def refused(self) -> None:
+        """Say that a commit failed: where the disk is full, what may go makes room."""
+        now_s = time.monotonic()
+        if now_s - self._refused_s >= REFUSED_EVERY_S:
+            self._refused_s = now_s
+            self._wake.set()
+
     def carried_up_to(self, record: int) -> None:
         """Say what has been carried up.
 
         Raises:
             OSError: It cannot be kept.
         """
-        with self._lock:
+        with self._carrying:
             self._carried = max(self._carried, record)
             write_carried(self._folder, self._carried)
         self._wake.set()
 
-    def close(self, last: Path) -> None:
-        """Finish what is due and end."""
+    def close(self, last: Path) -> bool:
+        """Finish what is due and end.
+
+        Args:
+            last: The newest file, closed.
+
+        Returns:
+            Whether the thread has ended; where not it may still write, and nobody else must.
+        """
         self._stopping = True
         self._wake.set()
         self._thread.join(CLOSE_WITHIN_S)
+        if self._thread.is_alive():
+            return False
         self._spare.discard()
-        self._fold(last, truncate=True)
+        self._fold_all(last)
+        return True
 
     def _run(self) -> None:
         while not self._stopping:
             self._wake.wait(PRUNE_EVERY_S)
             self._wake.clear()
-            try:
-                self._turn()
-            except (OSError, sqlite3.Error, JournalDamagedError) as error:
-                log.warning("a journal's files could not be looked after", reason=str(error))
-            except Exception:
-                # Whatever it was: who looks after the files must not be gone for the game's rest.
-                log.exception("a journal's files could not be looked after")
-        self._close_finished()
-
-    def _turn(self) -> None:
-        self._spare.prepare()
-        self._close_finished()
-        with self._lock:
-            path = self._current if self._unfolded >= FOLD_BYTES else None
-            # Whoever carries up may be another process, and say so in the file alone.
-            told = read_carried(self._folder)
-            carried = self._carried = max(self._carried, told or 0)
-        options = replace(self._options, carried=self._options.carried or told is not None)
-        if path is not None:
-            self._fold(path)
-            with self._lock:
-                self._unfolded = 0
-        prune(self._folder, options, self._mark, carried)
+            # What makes room comes before what needs it, and none waits for another to succeed.
+            for step in (self._close_finished, self._prune, self._prepare, self._fold_current):
+                _try(step)
+        _try(self._close_finished)
 
     def _close_finished(self) -> None:
+        self._logged = [path for path in self._logged if path.exists() and not self._fold_all(path)]
         while True:
             with self._lock:
                 if not self._finished:
                     return
                 writer = self._finished.pop(0)
             writer.close()
-            self._fold(writer.path, truncate=True)
+            if not self._fold_all(writer.path, 0.0 if self._stopping else FOLD_WITHIN_S):
+                # Beyond the bound it is the next start that folds it in.
+                self._logged = [*self._logged, writer.path][-MAX_FINISHED:]
+
+    def _prune(self) -> None:
+        with self._lock:
+            unclosed = {writer.path.name for writer in self._finished}
+            if self._current is not None:
+                unclosed.add(self._current.name)
+        # Whoever carries up may be another process, and say so in the file alone.
+        with self._carrying:
+            told = read_carried(self._folder)
+            carried = self._carried = max(self._carried, told or 0)
+        options = replace(self._options, carried=self._options.carried or told is not None)
+        prune(self._folder, options, self._mark, carried, unclosed)
+
+    def _prepare(self) -> None:
+        if not self._stopping:
+            self._spare.prepare()
+
+    def _fold_current(self) -> None:
+        with self._lock:
+            path = self._current if self._unfolded >= FOLD_BYTES else None
+        if path is not None:
+            self._fold(path)
+            with self._lock:
+                self._unfolded = 0
 
     @staticmethod
-    def _fold(path: Path, *, truncate: bool = False) -> None:
+    def _fold(path: Path) -> None:
         try:
-            fold(path, truncate=truncate)
+            fold(path)
         except sqlite3.Error as error:
             log.warning("a journal's log was not folded", file=path.name, reason=str(error))
 
+    @staticmethod
+    def _fold_all(path: Path, wait_s: float = 0.0) -> bool:
+        """Fold in the log of a closed file; say whether nothing is left of it."""
+        try:
+            return fold(path, truncate=True, wait_s=wait_s)
+        except sqlite3.Error as error:
+            log.warning("a journal's log was not folded", file=path.name, reason=str(error))
+            return False
 
-def prune(folder: Path, options: KeepOptions, mark: Mark, carried_up_to: int = 0) -> list[Place]:
+
+def _try(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except (OSError, sqlite3.Error, JournalDamagedError, JournalError) as error:
+        log.warning("a journal's files could not be looked after", reason=str(error))
+    except Exception:
+        # Whatever it was: who looks after the files must not be gone for the game's rest.
+        log.exception("a journal's files could not be looked after")
+
+
+def prune(
+    folder: Path,
+    options: KeepOptions,
+    mark: Mark,
+    carried_up_to: int = 0,
+    unclosed: Collection[str] = (),
+) -> list[Place]:
     """Remove the oldest files as far as the options ask and allow.
 
     Args:
@@ -174,6 +232,7 @@ def prune(folder: Path, options: KeepOptions, mark: Mark, carried_up_to: int = 0
         options: What may be kept.
         mark: Told what is kept before anything goes.
         carried_up_to: Newest record that has been carried up.
+        unclosed: Names of files that have a writer: they stay, and so does what comes after them.
 
     Returns:
         What was removed.
@@ -189,6 +248,8 @@ def prune(folder: Path, options: KeepOptions, mark: Mark, carried_up_to: int = 0
     total = sum(sizes)
     for index, (place, size) in enumerate(zip(found[:-1], sizes, strict=False)):
         if not (_too_large(total, options) or _too_old(folder, place, options)):
+            break
+        if place.name in unclosed:
             break
         later = found[index + 1 :]
         if options.carried and later[0].first - 1 > carried_up_to:
@@ -231,21 +292,6 @@ def prune_by_hand(folder: Path, options: KeepOptions) -> list[Place]:
             mark.close()
 
 
-def read_carried(folder: Path) -> int | None:
-    """Give the newest record that has been carried up; None: nobody carries anything up."""
-    try:
-        return int((folder / CARRIED).read_text("ascii"))
-    except (OSError, ValueError):
-        return None
-
-
-def write_carried(folder: Path, record: int) -> None:
-    """Keep the newest record that has been carried up."""
-    part = folder / f"{CARRIED}.part"
-    part.write_text(f"{record}\n", "ascii")
-    part.replace(folder / CARRIED)
-
-
 def _too_large(total: int, options: KeepOptions) -> bool:
     return options.max_bytes is not None and total > options.max_bytes
 
@@ -259,9 +305,12 @@ def _too_old(folder: Path, place: Place, options: KeepOptions) -> bool:
 
 
 def _can_begin(folder: Path, place: Place, *, written: bool) -> bool:
-    """Say whether replaying can begin within a file."""
-    with SegmentReader(folder / place.name, written=written) as reader:
-        return reader.has_base()
+    """Say whether replaying can begin within a file; not in one that cannot be read."""
+    try:
+        with SegmentReader(folder / place.name, written=written) as reader:
+            return reader.has_base()
+    except (JournalDamagedError, JournalError):
+        return False
 
 
 def remove(folder: Path, place: Place) -> None:

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import fcntl
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
 
 from edge_node.journal.chain import first_hash
 from edge_node.journal.codec import decode
 from edge_node.journal.entries import Ended, Opened
-from edge_node.journal.errors import JournalDamagedError
+from edge_node.journal.errors import JournalDamagedError, JournalError, JournalPrunedError
 from edge_node.journal.folder import ASIDE, LOCK, file_bytes, places
 from edge_node.journal.heads import SignedHead, Tip
-from edge_node.journal.mark import Marked, read_mark
+from edge_node.journal.mark import BadMark, Marked, read_mark
 from edge_node.journal.segment import SegmentReader
 from tipoff.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from edge_node.journal.chain import Record
     from edge_node.journal.folder import Place
     from edge_node.journal.segment import Beginning, Linked
+
+MARK_READS = 5
+"""Times that a mark is read before it counts as bad: it may have been read while it was written."""
+MARK_WAIT_S = 0.002
+"""Time between two of them."""
+BEGINNINGS = 8
+"""Times that a journal is read from its beginning because its node prunes it, at most."""
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +74,66 @@ class JournalReader:
 
     Raises:
         NotFoundError: There is none.
+        JournalError: The machine does not let it be read now; so do all methods.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # Read first: what is written from now on is beyond it, and no loss.
-        mark = read_mark(folder)
+        # Its tip is read first: what is written from now on is beyond it, and no loss. Its oldest
+        # record is read behind the files: what is pruned from now on is listed yet.
+        before = _read_mark(folder)
+        self.places = places(folder)
+        mark = _read_mark(folder)
+        if isinstance(mark, BadMark) and mark.passing:
+            raise _unreadable(folder, mark.reason)
+        if isinstance(before, Marked) and isinstance(mark, Marked):
+            mark = Marked(mark.oldest, before.tip)
         self.marked = mark if isinstance(mark, Marked) else None
         """Oldest and newest record that must be there; None: that is not known."""
-        self.places = places(folder)
+        self.mark_reason = mark.reason if isinstance(mark, BadMark) else ""
+        """Why it is not known."""
         if not self.places:
             raise NotFoundError(
                 f"there is no journal in {folder}; `tipoff journal ls` lists those that are here",
                 path=str(folder),
             )
         self.written = is_written(folder)
+        self.up_to = self.marked.tip.record if self.written and self.marked else None
+        """Newest record that was acknowledged when reading began, of a journal that is written;
+        None: all there is may be read."""
 
     def _open(self, place: Place) -> SegmentReader:
         written = self.written and place == self.places[-1]
         return SegmentReader(self.folder / place.name, written=written)
+
+    @contextmanager
+    def _pruning(self) -> Iterator[None]:
+        """Tell damage from files that went since they were listed."""
+        try:
+            yield
+        except (JournalDamagedError, JournalError) as error:
+            if not self._is_pruned():
+                raise
+            raise JournalPrunedError(
+                f"files of the journal in {self.folder} were pruned while it was read; begin again",
+                path=str(self.folder),
+            ) from error
+
+    def _is_pruned(self) -> bool:
+        """Say whether files went since they were listed; before they go, the mark says so."""
+        mark = _read_mark(self.folder)
+        if isinstance(mark, Marked) and self.marked and mark.oldest > self.marked.oldest:
+            return True
+        return not all((self.folder / place.name).exists() for place in self.places)
 
     def beginning(self) -> Beginning:
         """Give what the oldest file goes on from.
 
         Raises:
             JournalDamagedError: That cannot be read.
+            JournalPrunedError: It went meanwhile.
         """
-        with self._open(self.places[0]) as reader:
+        with self._pruning(), self._open(self.places[0]) as reader:
             return reader.beginning
 
     def checked(self) -> Iterator[Linked]:
@@ -93,7 +141,12 @@ class JournalReader:
 
         Raises:
             JournalDamagedError: One is missing, changed or cannot be read; says which.
+            JournalPrunedError: Files went meanwhile.
         """
+        with self._pruning():
+            yield from self._checked()
+
+    def _checked(self) -> Iterator[Linked]:
         tip: Tip | None = None
         session = ""
         for place in self.places:
@@ -120,29 +173,41 @@ class JournalReader:
                     tip = Tip(linked.record.record, linked.hash)
                     yield linked
 
-    def records(self, first: int = 0) -> Iterator[Record]:
+    def records(self, first: int = 0, *, past_pruned: bool = False) -> Iterator[Record]:
         """Give records from ``first`` on, unchecked.
+
+        Args:
+            first: Number of the first.
+            past_pruned: Go on behind files that went meanwhile.
 
         Raises:
             JournalDamagedError: They cannot be read.
+            JournalPrunedError: Files went meanwhile.
         """
         for place, after in zip(self.places, [*self.places[1:], None], strict=True):
             if after is not None and after.first <= first:
                 continue
-            with self._open(place) as reader:
-                for linked in reader.linked(first):
-                    yield linked.record
+            try:
+                with self._pruning(), self._open(place) as reader:
+                    for linked in reader.linked(first):
+                        yield linked.record
+            except JournalPrunedError:
+                if not past_pruned or (self.folder / place.name).exists():
+                    raise
+                log.warning("a journal's file was pruned before it was read", file=place.name)
 
     def heads(self) -> list[SignedHead]:
         """Give all signed heads, unchecked, in order.
 
         Raises:
             JournalDamagedError: They cannot be read.
+            JournalPrunedError: Files went meanwhile.
         """
         heads: list[SignedHead] = []
-        for place in self.places:
-            with self._open(place) as reader:
-                heads += reader.heads()
+        with self._pruning():
+            for place in self.places:
+                with self._open(place) as reader:
+                    heads += reader.heads()
         return heads
 
     def overview(self) -> Overview:
@@ -150,11 +215,15 @@ class JournalReader:
 
         Raises:
             JournalDamagedError: Its newest file cannot be read.
+            JournalPrunedError: It went meanwhile.
         """
         place = self.places[-1]
-        with self._open(place) as reader:
+        with self._pruning(), self._open(place) as reader:
             _, last = reader.size()
-            opened = decode(next(reader.linked()).record)
+            first = next(reader.linked(), None)
+            if first is None:
+                raise JournalDamagedError(f"{place.name} holds no record", path=str(reader.path))
+            opened = decode(first.record)
             newest = [decode(linked.record) for linked in reader.linked(last)]
             session = reader.beginning.session
         if not isinstance(opened, Opened):
@@ -174,6 +243,35 @@ class JournalReader:
         )
 
 
+def begin_again(folder: Path, read: Callable[[JournalReader], T]) -> T:
+    """Read a journal, and from its new beginning where its node pruned it meanwhile.
+
+    Args:
+        folder: The journal's folder.
+        read: Reads it.
+
+    Raises:
+        NotFoundError: There is none.
+        JournalPrunedError: It was pruned each time.
+    """
+    for _ in range(BEGINNINGS - 1):
+        try:
+            return read(JournalReader(folder))
+        except JournalPrunedError as error:
+            log.info("reading a journal again from its beginning", reason=error.message)
+    return read(JournalReader(folder))
+
+
+def _read_mark(folder: Path) -> Marked | BadMark:
+    """Read the mark, again where it was being written over."""
+    for _ in range(MARK_READS - 1):
+        mark = read_mark(folder)
+        if isinstance(mark, Marked):
+            return mark
+        time.sleep(MARK_WAIT_S)
+    return read_mark(folder)
+
+
 def _check_start(before: Tip, session: str) -> None:
     """A journal that was not pruned goes on from nothing."""
     if before.record == 0 and before.hash != first_hash(session):
@@ -181,7 +279,11 @@ def _check_start(before: Tip, session: str) -> None:
 
 
 def is_written(folder: Path) -> bool:
-    """Say whether a process writes the journal in a folder now."""
+    """Say whether a process writes the journal in a folder now.
+
+    Raises:
+        JournalError: This user may not ask.
+    """
     try:
         with (folder / LOCK).open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -189,4 +291,14 @@ def is_written(folder: Path) -> bool:
         return True
     except FileNotFoundError:
         return False
+    except PermissionError as error:
+        raise _unreadable(folder, str(error.strerror)) from error
     return False
+
+
+def _unreadable(folder: Path, why: str) -> JournalError:
+    return JournalError(
+        f"the journal in {folder} cannot be read now: {why}. That says nothing against it; run this"
+        " as the user of its node, or on a copy",
+        path=str(folder),
+    )

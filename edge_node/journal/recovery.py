@@ -7,6 +7,7 @@ damaged one, so that what is moved aside is what was found.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,8 +35,10 @@ from edge_node.journal.spare import adopt
 from tipoff.errors import ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from edge_node.journal.heads import SignedHead
 
 MENDING_RECORDS = 1_000_000
 """Records of one file that are written anew, at most; a file never has as many."""
@@ -157,11 +160,23 @@ def _cut(folder: Path, session: str, found: list[Place], walked: Walked) -> Dama
         mended = Place(place.first, place.epoch, place.mended + 1)
         with SegmentReader(folder / place.name) as reader:
             good = _first(reader.linked(), walked.good)
-            create(folder / mended.name, reader.beginning, good)
+            create(folder / mended.name, reader.beginning, good, _heads_of(reader, good))
     # Last ones first: whatever is left by an interruption is a journal that ends earlier.
     names = [later.name for later in reversed(found[walked.index :])]
     aside = move_aside(folder, names, walked.damage.reason)
     return Damage(walked.damage.record, walked.damage.reason, aside)
+
+
+def _heads_of(reader: SegmentReader, good: Sequence[Linked]) -> list[SignedHead]:
+    """Give the signed heads of good records: without them nobody could prove who wrote those."""
+    before = reader.beginning.before
+    hashes = {before.record: before.hash, **{one.record.record: one.hash for one in good}}
+    try:
+        heads = reader.heads()
+    except JournalDamagedError as error:
+        log.warning("signed heads were lost to damage", reason=str(error))
+        return []
+    return [head for head in heads if hashes.get(head.record) == head.hash and head.holds]
 
 
 def _first(linked: Iterable[Linked], count: int) -> list[Linked]:
@@ -243,6 +258,8 @@ def _tidy(folder: Path, mark: Marked | BadMark) -> dict[str, str]:
 def _finish_pruning(folder: Path, oldest: int) -> None:
     """Remove files that were to go: what is left of them may lack its log, and is no damage."""
     found = places(folder)
+    if not any(place.first == oldest for place in found):
+        return  # A pruning leaves the file that begins there, whatever becomes of the others.
     for place, later in pairwise(found):
         if later.first > oldest:
             break
@@ -252,8 +269,15 @@ def _finish_pruning(folder: Path, oldest: int) -> None:
 
 
 def _make_durable(folder: Path, found: list[Place]) -> None:
-    """Fold in what a killed process left in the logs: it is about to be built upon."""
+    """Sync and fold in what a killed process left in the logs: it is about to be built upon.
+
+    What somebody who reads keeps from being folded in stays in the log, durable as well.
+    """
     for place in found:
-        if (folder / (place.name + "-wal")).exists():
-            with suppress(sqlite3.Error):
-                fold(folder / place.name, truncate=True)
+        log_path = folder / (place.name + "-wal")
+        if not log_path.exists():
+            continue
+        with log_path.open("rb") as file:
+            os.fsync(file.fileno())
+        with suppress(sqlite3.Error):
+            fold(folder / place.name, truncate=True)

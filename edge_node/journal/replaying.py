@@ -20,7 +20,7 @@ from edge_node.journal.describing import describe
 from edge_node.journal.entries import Ended, Opened, Snapped
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.messages import read_message, state_of
-from edge_node.journal.reading import JournalReader
+from edge_node.journal.reading import begin_again
 from edge_node.ring import Held
 from edge_node.server import ServerOptions, StreamServer
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from edge_node.journal.chain import Record
     from edge_node.journal.heads import SignedHead
+    from edge_node.journal.reading import JournalReader
 
 PAST_SNAPSHOTS = 18_000
 """Snapshots of earlier epochs that a stream can be resumed from, at most."""
@@ -70,14 +71,16 @@ class Replay:
 
     Raises:
         NotFoundError: There is no journal.
+        JournalDamagedError: It cannot be read; `tipoff verify` says more.
+        JournalError: This user may not read it.
     """
 
     def __init__(self, folder: Path, options: ReplayOptions) -> None:
-        self._reader = JournalReader(folder)
+        self._reader, heads, self._records = begin_again(folder, _open)
         self._options = options
         self._stopped = threading.Event()
         self._listen = options.listen
-        self._heads = iter(self._reader.heads())
+        self._heads = iter(heads)
         self._next_head = next(self._heads, None)
         self._beginning: tuple[int, float] | None = None
         self._past: dict[StreamKind, list[Held]] = {kind: [] for kind in StreamKind}
@@ -93,9 +96,10 @@ class Replay:
 
         Raises:
             JournalDamagedError: A record cannot be read; `tipoff verify` says more.
+            JournalPrunedError: Its node pruned it before it was served.
             ConflictError: The address is taken.
         """
-        records = _Peekable(record for record in self._reader.records() if record.kind in _PLAYED)
+        records = self._records
         first = True
         while not self._stopped.is_set() and (record := records.peek()) is not None:
             opened = self._opening(record)
@@ -231,6 +235,12 @@ class Replay:
             if self._stopped.wait(LOOK_EVERY_S):
                 return
         self._stopped.set()
+
+
+def _open(reader: JournalReader) -> tuple[JournalReader, list[SignedHead], _Peekable]:
+    """Read what a replay begins with; the file that its first record is in stays open."""
+    played = (record for record in reader.records() if record.kind in _PLAYED)
+    return reader, reader.heads(), _Peekable(played)
 
 
 class _Peekable:

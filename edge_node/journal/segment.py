@@ -42,25 +42,34 @@ _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?)"
 
 
-def create(path: Path, beginning: Beginning, records: Sequence[Linked]) -> None:
+def create(
+    path: Path,
+    beginning: Beginning,
+    records: Sequence[Linked],
+    heads: Iterable[SignedHead] = (),
+) -> None:
     """Write a new file, whole or not at all, durable on return.
 
     Args:
         path: The file; it must not be there.
         beginning: What it goes on from.
         records: Its first records.
+        heads: Its first signed heads.
 
     Raises:
         sqlite3.Error, OSError: It cannot be written.
     """
     part = path.with_name(path.name + ".part")
-    create_blank(part, beginning, records)
+    create_blank(part, beginning, records, heads)
     part.rename(path)
     sync_folder(path.parent)
 
 
 def create_blank(
-    path: Path, beginning: Beginning | None = None, records: Sequence[Linked] = ()
+    path: Path,
+    beginning: Beginning | None = None,
+    records: Sequence[Linked] = (),
+    heads: Iterable[SignedHead] = (),
 ) -> None:
     """Write a file that nobody looks at yet; its content is durable on return, its name is not.
 
@@ -68,6 +77,7 @@ def create_blank(
         path: The file; what is there of it goes.
         beginning: What it goes on from; None: that is said later.
         records: Its first records.
+        heads: Its first signed heads.
 
     Raises:
         sqlite3.Error, OSError: It cannot be written.
@@ -83,6 +93,7 @@ def create_blank(
         if beginning is not None:
             base.executemany(_INSERT_META, rows.meta(beginning))
         base.executemany(_INSERT, map(rows.row, records))
+        base.executemany(_INSERT_HEAD, map(rows.head_row, heads))
         base.execute("COMMIT")
         base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with path.open("rb") as file:
@@ -183,21 +194,25 @@ class SegmentWriter:
         self._base.close()
 
 
-def fold(path: Path, *, truncate: bool = False) -> bool:
+def fold(path: Path, *, truncate: bool = False, wait_s: float = 0.0) -> bool:
     """Fold a file's log into it while it is written.
 
     Args:
-        path: The file.
-        truncate: Leave no log behind, and wait for writers.
+        path: The file; it is not made where it is gone.
+        truncate: Leave no log behind.
+        wait_s: How long readers that hold on to the log are waited for then, seconds.
 
     Returns:
         Whether nothing is left in the log.
     """
     mode = "TRUNCATE" if truncate else "PASSIVE"
-    with closing(connect(path)) as base:
+    with closing(connect(path.absolute().as_uri() + "?mode=rw", uri=True)) as base:
+        base.execute(f"PRAGMA busy_timeout={round(wait_s * 1000)}")
         base.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
         for _ in range(FOLDS):
             busy, logged, folded = base.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-            if not busy and logged == folded:
+            if busy:
+                return False
+            if logged == folded:
                 return True
     return False

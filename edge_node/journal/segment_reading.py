@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import struct
-from contextlib import closing
+from contextlib import ExitStack, closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from edge_node.journal import rows
@@ -16,7 +20,6 @@ from edge_node.journal.rows import WARM, Beginning, Linked, connect, read_beginn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tipoff.errors import TipoffError
 
@@ -79,6 +82,12 @@ def _failed(error: BaseException, path: Path, what: str) -> TipoffError:
     )
 
 
+REFUSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+"""Primary codes where it may not make its index of the log."""
+LOG = "-wal"
+"""What the log's name ends with."""
+
+
 class SegmentReader:
     """Reads a file, also while it is written, and changes nothing.
 
@@ -88,21 +97,50 @@ class SegmentReader:
 
     Raises:
         JournalDamagedError: It is no file of a journal.
-        JournalError: The machine does not let it be read now; so do all methods.
+        JournalError: The machine, or the rights of this user, do not let it be read now; so do all
+            methods.
     """
 
     def __init__(self, path: Path, *, written: bool = False) -> None:
         self.path = path
+        self._copy = ExitStack()
         try:
-            self._base = _connect_reader(path, written=written)
             try:
-                self.beginning = self._beginning()
-            except BaseException:
-                self._base.close()
-                raise
+                self._open(path, written=written)
+            except sqlite3.OperationalError as error:
+                if written or not _takes_a_copy(path, error):
+                    raise
+                self._open_copy(path)
         except READING as error:
             raise _failed(error, path, f"{path.name} cannot be read") from error
         self._session = session_id(self.beginning.session)
+
+    def _open(self, path: Path, *, written: bool) -> None:
+        self._base = _connect_reader(path, written=written)
+        try:
+            self.beginning = self._beginning()
+        except BaseException:
+            self._base.close()
+            raise
+
+    def _open_copy(self, path: Path) -> None:
+        """Open a copy, where SQLite may write: it reads no log without an index beside it."""
+        try:
+            folder = Path(self._copy.enter_context(TemporaryDirectory(prefix="tipoff-journal-")))
+            for companion in ("", LOG):
+                name = path.name + companion
+                shutil.copyfile(path.with_name(name), folder / name)
+            self._open(folder / path.name, written=False)
+        except OSError as error:
+            self._copy.close()
+            raise JournalError(
+                f"{path.name} has a log, may not be written here, and no copy can be made of it:"
+                f" {error}; make room, or set TMPDIR to where there is some",
+                path=str(path),
+            ) from error
+        except BaseException:
+            self._copy.close()
+            raise
 
     def _beginning(self) -> Beginning:
         # Every name stands in the table and in its index; one of them may be damaged.
@@ -116,6 +154,7 @@ class SegmentReader:
 
     def __exit__(self, *_: object) -> None:
         self._base.close()
+        self._copy.close()
 
     def linked(self, first: int = 0) -> Iterator[Linked]:
         """Give records with the hashes that they claim, from ``first`` on.
@@ -247,8 +286,25 @@ def is_blank(path: Path) -> bool:
 
 
 def _connect_reader(path: Path, *, written: bool) -> sqlite3.Connection:
-    log = path.with_name(path.name + "-wal")
     # What nobody writes is read without an index of the log, which SQLite would leave behind.
-    still = not written and not (log.exists() and log.stat().st_size)
+    still = not written and not _size(_log(path))
     uri = path.absolute().as_uri() + ("?mode=ro&immutable=1" if still else "?mode=ro")
     return connect(uri, uri=True)
+
+
+def _takes_a_copy(path: Path, error: sqlite3.OperationalError) -> bool:
+    """Say whether SQLite only lacks the right to write its index of the log beside the file."""
+    refused = getattr(error, "sqlite_errorcode", 0) & 0xFF in REFUSED
+    return refused and _size(_log(path)) > 0 and not os.access(path.parent, os.W_OK)
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(path.name + LOG)
+
+
+def _size(path: Path) -> int:
+    """Give a file's size; 0 where it is not there: a log may go between two looks at it."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

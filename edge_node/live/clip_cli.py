@@ -54,11 +54,10 @@ def clip(session: str, out: Path, smoothed: bool, as_json: bool, **when: Any) ->
     $ tipoff clip game.toml --from 2026-03-01T19:30:00+00:00 --to 2026-03-01T19:30:08+00:00 --out p
     """  # noqa: D301 - click's own mark
     from edge_node.cameras.clip import cut_play
-    from edge_node.journal.reading import JournalReader
+    from edge_node.journal.reading import begin_again
 
     journal, ring = find_folders(session)
-    reader = JournalReader(journal)
-    facts = reader.overview().opened.facts
+    reader, facts = begin_again(journal, lambda found: (found, found.overview().opened.facts))
     play = _play(reader, smoothed=smoothed, **when)
     snapshots = snapshots_of(reader, play, smoothed=smoothed)
     done = cut_play(ring, play, out, facts.rig, facts.tracker.skeleton, snapshots)
@@ -108,7 +107,7 @@ def snapshots_of(reader: JournalReader, play: Play, *, smoothed: bool) -> Iterat
     from edge_node.journal.messages import read_message, snapshot_of
 
     kind = Kind.SMOOTHED if smoothed else Kind.LIVE
-    for record in reader.records():
+    for record in reader.records(past_pruned=True):
         if record.kind == kind and play.from_ns <= record.time_ns <= play.to_ns:
             entry = decode(record)
             assert isinstance(entry, Snapped)
@@ -134,7 +133,8 @@ def _play(
     if from_text is not None or to_text is not None:
         raise click.UsageError("give --from and --to, or --last, and not both")
     kind = Kind.SMOOTHED if smoothed else Kind.LIVE
-    newest = max((r.time_ns for r in reader.records() if r.kind == kind), default=0)
+    records = reader.records(past_pruned=True)
+    newest = max((record.time_ns for record in records if record.kind == kind), default=0)
     if not newest:
         raise NotFoundError("the journal has no snapshot yet")
     return Play(newest - round(last * _S), newest)

@@ -41,12 +41,14 @@ from edge_node.live.settings import (
 )
 from edge_node.planner import PlanOptions
 from edge_node.posing import PoseOptions
+from tipoff.credentials import hidden
 
 if TYPE_CHECKING:
     from edge_node.area import Area
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 """What a session or a node may be called: it becomes a folder and a label."""
+_HOST = re.compile(r"^[^/@?\s]+$")
 MAX_TEAMS = 2
 MAX_PLAYERS = 64
 MAX_STEPS = 32
@@ -67,6 +69,7 @@ def read_session(path: Path) -> SessionSettings:
     top = read_table(path)
     folder = path.resolve().parent
     name = _name(top, "name", None)
+    sources = _sources(top)
     settings = SessionSettings(
         file=path,
         name=name,
@@ -75,7 +78,8 @@ def read_session(path: Path) -> SessionSettings:
         rig=folder / top.needed("rig", "rig.toml"),
         scale=top.number("scale", None, 1e-6, 1e6),
         area=_area(top),
-        cameras=_cameras(top, folder),
+        cameras=_cameras(top, folder, sources),
+        sources=sources,
         models=_models(top.table("models")),
         tracking=_plain(top.table("tracking"), TrackingSettings(), _TRACKING),
         rounds=_rounds(top.table("rounds")),
@@ -118,7 +122,8 @@ def _plain(table: Table, defaults: T, bounds: dict[str, tuple[float, float]]) ->
         else:
             read[field.name] = table.number(field.name, value, *bounds[field.name])
     table.done()
-    return type(defaults)(**read)
+    made: T = table.made(None, lambda: type(defaults)(**read))
+    return made
 
 
 def _name(top: Table, key: str, default: str | None) -> str:
@@ -152,11 +157,16 @@ def _area(top: Table) -> Area | None:
 # ---- cameras ------------------------------------------------------------------------------------
 
 
-def _cameras(top: Table, folder: Path) -> tuple[CameraSettings, ...]:
-    """Read [cameras], a line or a table each, on top of the options in [sources]."""
-    sources = top.table("sources")
-    common = _source_options(sources, SourceOptions())
-    sources.done()
+def _sources(top: Table) -> SourceOptions:
+    """Read [sources], the options of every camera without its own."""
+    table = top.table("sources")
+    options = _source_options(table, SourceOptions())
+    table.done()
+    return options
+
+
+def _cameras(top: Table, folder: Path, common: SourceOptions) -> tuple[CameraSettings, ...]:
+    """Read [cameras], a line or a table each, on top of the common options."""
     table = top.table("cameras")
     if not table.names:
         raise table.error(
@@ -287,8 +297,9 @@ def _address(table: Table, key: str, default: T) -> str | T:
     if value is default:
         return default
     host, colon, port = str(value).rpartition(":")
-    if not (host and colon and port.isdigit() and int(port) < 65536):
-        raise table.error(key, f"{value!r} is no HOST:PORT, such as 127.0.0.1:7400")
+    good = _HOST.match(host) and colon and re.fullmatch("[0-9]{1,5}", port) and int(port) < 65536
+    if not good:
+        raise table.error(key, f"{hidden(str(value))!r} is no HOST:PORT, such as 127.0.0.1:7400")
     return value
 
 

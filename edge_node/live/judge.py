@@ -43,7 +43,7 @@ class RigJudge:
         self._words: dict[str, str] = {}
 
     def verdicts(
-        self, health: Health, apart: Mapping[str, str]
+        self, health: Health, apart: Mapping[str, str], unusable: Mapping[str, str]
     ) -> Iterator[tuple[str, CameraState | None, str]]:
         """Give name, state and words of each camera that is accused, or whose verdict has changed.
 
@@ -52,13 +52,17 @@ class RigJudge:
         Args:
             health: The tracker's verdicts.
             apart: Cameras whose frames are held back, and why, as `edge_node.live.apart` says.
+            unusable: Cameras whose frames cannot be used, and why.
         """
         for camera in health.cameras:
             name, verdict = camera.camera, camera.verdict
             state = STATES[verdict]
-            if name in apart:
+            if name in unusable or name in apart:
                 self._said[name] = None
-                yield name, CameraState.LATE, apart[name]
+                if name in unusable:
+                    yield name, CameraState.FAILED, unusable[name]
+                else:
+                    yield name, CameraState.LATE, apart[name]
                 continue
             if self._said[name] is not verdict:
                 self._said[name] = verdict

@@ -24,6 +24,7 @@ from edge_node.live.apart import Apart
 from edge_node.live.calls import RecordedTracker
 from edge_node.live.committer import Batch, FrameMark, Marks, Outgoing
 from edge_node.live.judge import RigJudge
+from edge_node.live.leaving import TRACKED_UNTIL_S
 from edge_node.live.load import LoadOptions, LoadPolicy
 from edge_node.live.resume import schedule_state
 from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
@@ -49,8 +50,8 @@ SMOOTHED_WAITING = 512
 """Times whose smoothed snapshots are waited for, at most."""
 IDLE_S = 0.25
 """How often the loop looks whether it shall stop while nothing comes."""
-LEAVE_WITHIN_S = 1.0
-"""How long a committer that takes nothing is waited for once the loop was told to stop."""
+LOOK_EVERY_S = 0.1
+"""How often a loop that waits for answers looks whether it is time to leave without them."""
 FIGURES = re.compile(r"\b[0-9]+(\.[0-9]+)? (s|others)\b")
 """What goes on changing in the words about a camera that stays as it is."""
 JUDGE_EVERY_NS = 100_000_000
@@ -186,7 +187,7 @@ class LiveLoop:
         self._cameras_said: tuple[tuple[str, str, str], ...] = ()
         self._wake = threading.Event()
         self._inference_failing = False
-        self._unusable: set[int] = set()
+        self._unusable: dict[str, str] = {}
         self._stopping = False
         self._leave_s = math.inf
         self._log = structlog.get_logger(__name__)
@@ -209,9 +210,10 @@ class LiveLoop:
     def stop(self) -> None:
         """End the loop soon, from any thread: what is in flight is finished first.
 
-        Behind a disk that takes nothing it is given up: it was not sent, either.
+        Behind models that do not answer, or a disk that takes nothing, it is given up after
+        TRACKED_UNTIL_S: it was not sent, either.
         """
-        self._leave_s = time.monotonic() + LEAVE_WITHIN_S
+        self._leave_s = min(self._leave_s, time.monotonic() + TRACKED_UNTIL_S)
         self._stopping = True
         self._wake.set()
 
@@ -268,13 +270,13 @@ class LiveLoop:
         try:
             self.perception.check(frame)
         except TipoffError as error:
-            if frame.camera not in self._unusable:
-                self._unusable.add(frame.camera)
+            if frame.name not in self._unusable:
                 self._log.error("frames cannot be used", camera=frame.name, why=error.message)
+            self._unusable[frame.name] = error.message
+            self._rounds.forget(frame.camera)
             self._leave_out([frame], "unusable")
             return False
-        if frame.camera in self._unusable:
-            self._unusable.remove(frame.camera)
+        if self._unusable.pop(frame.name, None) is not None:
             self._log.warning("frames can be used again", camera=frame.name)
         return True
 
@@ -332,6 +334,9 @@ class LiveLoop:
 
     def _answers(self, work: Round) -> list[tuple[Frame, Found]]:
         """Wait for a round's answers; none where inference failed in a way that may pass."""
+        if not self._answered(work):
+            self._leave_out(work.frames, "unanswered")
+            return []
         try:
             found = self.perception.wait(work.asked)
         except TipoffError as error:
@@ -347,6 +352,19 @@ class LiveLoop:
             self._inference_failing = False
             self._log.warning("inference answers again")
         return found
+
+    def _answered(self, work: Round) -> bool:
+        """Wait until a round's answers are there, or it is time to leave."""
+        if work.done:
+            return True
+        came = threading.Event()
+        for question in work.asked:
+            if question.answer is not None:
+                question.answer.add_done_callback(lambda _done: came.set())
+        while not work.done and not self._gives_up():
+            came.wait(LOOK_EVERY_S)
+            came.clear()
+        return work.done
 
     def _hand_on(
         self, answers: Sequence[Answered], work: Round | None, answered_ns: int = 0
@@ -423,7 +441,8 @@ class LiveLoop:
         if time_ns - self._judged_ns < JUDGE_EVERY_NS:
             return
         self._judged_ns = time_ns
-        for name, state, detail in self._judge.verdicts(self.tracker.health(), self._apart.said()):
+        health, apart = self.tracker.health(), self._apart.said()
+        for name, state, detail in self._judge.verdicts(health, apart, self._unusable):
             self._parts.cameras.judge(name, state, detail)
 
     def _changes(self, health: tuple[CameraHealth, ...]) -> list[Entry]:

@@ -3,9 +3,9 @@
     with stop_on_signals() as stop, open_parts(settings, report) as opened:
         LiveNode(opened, on_serving).run(stop)
 
-On SIGTERM the node is unready first; then the cameras stop, what is in flight is tracked, made
-durable and sent, and subscribers are drained. The session goes on when the node starts again: it
-ends when its recordings do, or when somebody ends it.
+On SIGTERM the node is unready first; then what is in flight is tracked, the cameras stop, all is
+made durable and sent, and subscribers are drained, within one deadline (`leaving.py`). The session
+goes on when the node starts again: it ends when its recordings do, or when somebody ends it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,15 @@ from edge_node.journal.folder import file_bytes, places
 from edge_node.live.admin import AdminServer
 from edge_node.live.by_hand import ByHand
 from edge_node.live.committer import Committer
+from edge_node.live.leaving import (
+    CAMERAS_UNTIL_S,
+    CLOSED_UNTIL_S,
+    COMMITTED_UNTIL_S,
+    DRAINED_UNTIL_S,
+    ENDED_UNTIL_S,
+    RING_UNTIL_S,
+    TOLD_UNTIL_S,
+)
 from edge_node.live.loop import LiveLoop, LoopParts
 from edge_node.live.opening import (
     Opened,
@@ -35,7 +44,6 @@ from edge_node.live.opening import (
     describe,
     loop_options,
     ring_of,
-    time_base,
     trace_options,
 )
 from edge_node.live.vitals import CONDITIONS, VitalParts, Vitals
@@ -44,7 +52,7 @@ from edge_node.ring import HubLimits
 from edge_node.server import ServerOptions, StreamServer
 from edge_node.service import ServiceLimits
 from edge_node.telemetry.metrics import Metrics
-from edge_node.telemetry.readiness import Readiness
+from edge_node.telemetry.readiness import Readiness, Teller
 from edge_node.telemetry.tracing import Traces
 from tipoff.errors import ConflictError, InvalidInputError
 
@@ -52,11 +60,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from edge_node.cameras.group import CameraStatus
+    from edge_node.cameras.ring import Ring
     from edge_node.description import SignedHead
     from edge_node.frames import CameraHealth, Degradation, NodeState, TrackedFrame
     from edge_node.serving import Stop
-COMMIT_REST_WITHIN_S = 4.0
-"""How long a disk that does not answer is waited for at the end."""
 DRAIN_WITHIN_S = 5.0
 """How long subscribers are given to take what is left."""
 SOCKET = "admin.sock"
@@ -79,7 +86,7 @@ class LiveNode:
         self.name, self.session = settings.node, settings.name
         self.epoch = opened.journal.epoch
         self.metrics = Metrics()
-        self.officials = Officials(availability_rules(settings), time_base(settings))
+        self.officials = Officials(availability_rules(settings), settings.time_base)
         self.hubs = {kind: self._hub(kind) for kind in StreamKind}
         self._traces = Traces.to(trace_options(settings), self._about())
         self._by_hand = ByHand(opened.journal, self.officials, opened.resumed.off_reason)
@@ -101,8 +108,10 @@ class LiveNode:
                 on_sent=self._traces.sent if self._traces is not None else None,
             ),
         )
+        self._teller = Teller(self._server.set_ready)
         self.readiness = Readiness(CONDITIONS, self._tell_ready)
         self.vitals = Vitals(self._vital_parts())
+        self._leaving, self._all_durable = opened.leaving, False
         self._finished = threading.Event()
         self._ended_by = ""
         self._failure: BaseException | None = None
@@ -111,7 +120,8 @@ class LiveNode:
     # ---- parts
 
     def _hub(self, kind: StreamKind) -> Hub:
-        past = self._opened.resumed.past.get(str(kind), ())
+        # The hub drops the past as it ages; nobody else is to keep it for the game's rest.
+        past = self._opened.resumed.past.pop(str(kind), ())
         settings = self._opened.settings
         held = round(settings.streams.hold_s * settings.tracking.rate_hz)
         return Hub(describe(self._opened, kind), HubLimits(max_snapshots=held), past=past)
@@ -140,7 +150,7 @@ class LiveNode:
             cameras=self.group.status,
             degradations=self._degradations,
             readiness=self.readiness,
-            time_base=time_base(self._opened.settings),
+            time_base=self._opened.settings.time_base,
             finished=self._finish,
         )
 
@@ -155,11 +165,12 @@ class LiveNode:
 
     def _tell_ready(self, ready: bool) -> None:
         log.info("ready" if ready else "not ready", waits_for=list(self.readiness.waits_for))
-        # Not from the caller's thread: that may be a signal's handler, or the server's own loop.
-        threading.Thread(target=self._server.set_ready, args=(ready,), daemon=True).start()
+        # Not from the caller's thread: that may be the pulse's, or the server's own loop.
+        self._teller(ready)
 
     def _finish(self) -> None:
         self._finished.set()
+        self._leaving.begin()
         self.loop.stop()
 
     # ---- running
@@ -174,7 +185,7 @@ class LiveNode:
             TipoffError: The tracking failed, or an address is taken.
         """
         with self._serving():
-            stop.tell(_Leaving(self), _Unready(self.readiness))
+            stop.tell(_Ending(self), _Unready(self.readiness))
             try:
                 self.loop.run()
             except BaseException as error:
@@ -184,19 +195,22 @@ class LiveNode:
     @contextmanager
     def _serving(self) -> Iterator[None]:
         with ExitStack() as running:
+            if self._traces is not None:
+                # Last of all: subscribers do not wait for a collector, and are traced to their end.
+                running.callback(self._leaving.step, "traces", self._traces.close, TOLD_UNTIL_S)
+            running.callback(self._leaving.step, "readiness", self._teller.close, TOLD_UNTIL_S)
             self.address = self._server.start()
-            running.callback(self._server.stop)
+            running.callback(self._leaving.step, "draining", self._drain, CLOSED_UNTIL_S)
             running.callback(self._end_session)
             self._start_admin(running)
             self._start_metrics(running)
-            if self._traces is not None:
-                running.callback(self._traces.close)
             self._committer.start()
             running.callback(self._close_committer)
-            running.callback(self.vitals.stop)
+            running.callback(self._leaving.step, "pulse", self.vitals.stop, RING_UNTIL_S)
             if self._ring is not None:
-                running.callback(self._ring.close)
-            running.callback(self.group.close)
+                running.callback(self._close_ring, self._ring)
+            running.callback(self._close_cameras)
+            running.callback(self._go)
             for condition in ("rig", "models", "journal"):
                 self.readiness.hold(condition)
             for camera in self._opened.settings.cameras:
@@ -204,14 +218,61 @@ class LiveNode:
             self.vitals.start()
             self._on_serving(self)
             yield
-            self.readiness.leave()
+
+    # ---- the way out, in this order
+
+    def _go(self) -> None:
+        """Have nobody new sent here, whatever the loop ended by."""
+        self._leaving.begin()
+        self.readiness.leave()
+
+    def _close_cameras(self) -> None:
+        self.group.close(self._leaving.left_s(CAMERAS_UNTIL_S))
+
+    def _close_ring(self, ring: Ring) -> None:
+        ring.close(self._leaving.left_s(RING_UNTIL_S))
+
+    def _close_committer(self) -> None:
+        self._all_durable = self._committer.close(self._leaving.left_s(COMMITTED_UNTIL_S))
+        if not self._all_durable:
+            log.error("the last frames were not made durable, and not sent")
+
+    def _end_session(self) -> None:
+        """Say how the session ended, if it did."""
+        if self._failure is not None and not isinstance(self._failure, KeyboardInterrupt):
+            # The journal stays open for the next start: what failed is the node, not the game.
+            log.error("the tracking failed", error=str(self._failure))
+            return
+        if not self._finished.is_set():
+            return
+        reason = EndReason.STOPPED if self._ended_by else EndReason.COMPLETED
+        detail = f"{self._ended_by or 'every recording came to its end'}, after "
+        detail += f"{self.newest_sequence} snapshots"
+        if not (self._all_durable and self._write_end(Ended(str(reason), detail))):
+            # An end cannot be taken back, and nothing may follow it.
+            log.error(
+                "the session is over and not ended in its journal, since the disk did not take all "
+                "of it: start the node again once the disk answers",
+                reason=detail,
+            )
+            return
+        for hub in self.hubs.values():
+            hub.end(reason, detail)
+
+    def _write_end(self, end: Ended) -> bool:
+        return self._leaving.step("ending", lambda: self._by_hand.commit([end]), ENDED_UNTIL_S)
+
+    def _drain(self) -> None:
+        self._server.stop(self._leaving.left_s(DRAINED_UNTIL_S))
+
+    # ---- its addresses
 
     def _start_admin(self, running: ExitStack) -> None:
         listen = self._opened.settings.listen.admin
         socket = self._opened.settings.state / SOCKET
         admin = AdminServer(self, listen) if listen else AdminServer.on_socket(self, socket)
         self.admin_address = admin.start()
-        running.callback(admin.stop)
+        running.callback(self._leaving.step, "admin", admin.stop, ENDED_UNTIL_S)
 
     def _start_metrics(self, running: ExitStack) -> None:
         self.metrics.ask(self._show)
@@ -220,7 +281,7 @@ class LiveNode:
             return
         host, _, port = listen.rpartition(":")
         self.metrics_address, close = self.metrics.serve(host, int(port))
-        running.callback(close)
+        running.callback(self._leaving.step, "metrics", close, ENDED_UNTIL_S)
 
     def _show(self, metrics: Metrics) -> None:
         """Show what is only known when it is asked for."""
@@ -248,25 +309,6 @@ class LiveNode:
         if self._opened.inference is not None:
             for stage, seconds in self._opened.inference.times.seconds.items():
                 metrics.count_up("tipoff_inference_seconds_total", (stage,), seconds)
-
-    def _close_committer(self) -> None:
-        if not self._committer.close(COMMIT_REST_WITHIN_S):
-            log.error("the last frames were not made durable, and not sent")
-
-    def _end_session(self) -> None:
-        """Say how the session ended, if it did."""
-        if self._failure is not None and not isinstance(self._failure, KeyboardInterrupt):
-            # The journal stays open for the next start: what failed is the node, not the game.
-            log.error("the tracking failed", error=str(self._failure))
-            return
-        if not self._finished.is_set():
-            return
-        reason = EndReason.STOPPED if self._ended_by else EndReason.COMPLETED
-        detail = f"{self._ended_by or 'every recording came to its end'}, after "
-        detail += f"{self.newest_sequence} snapshots"
-        self._opened.journal.commit([Ended(str(reason), detail)])
-        for hub in self.hubs.values():
-            hub.end(reason, detail)
 
     # ---- asked by those who run it
 
@@ -313,8 +355,9 @@ class LiveNode:
         return self.group.health()
 
     def put_camera(self, name: str, source: str) -> None:
-        """Attach a source to a camera."""
-        self.group.put(name, source)
+        """Attach a source to a camera, with what the file says of how the camera is read."""
+        put = self._opened.settings.camera_with(name, source)
+        self.group.put(name, source, put.options)
         log.info("camera attached by hand", camera=name)
 
     def remove_camera(self, name: str) -> None:
@@ -355,14 +398,15 @@ class LiveNode:
         self._finish()
 
 
-class _Leaving:
-    """What a stop tells: the loop ends."""
+class _Ending:
+    """What a stop tells: the loop ends, and time runs."""
 
     def __init__(self, node: LiveNode) -> None:
         self._node = node
 
     def stop(self) -> None:
         """End the loop soon."""
+        self._node._leaving.begin()
         self._node.loop.stop()
 
 

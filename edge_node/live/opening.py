@@ -17,7 +17,7 @@ from edge_node.availability import AvailabilityRules
 from edge_node.cameras.group import CamerasOptions
 from edge_node.cameras.ring import FOLDER as RING
 from edge_node.cameras.ring import Ring, RingOptions
-from edge_node.description import SessionDescription, StreamKind, TimeBase
+from edge_node.description import SessionDescription, StreamKind
 from edge_node.epochs import state_folder
 from edge_node.inference import Inference
 from edge_node.journal.describing import describe as describe_facts
@@ -28,11 +28,12 @@ from edge_node.journal.keeping import KeepOptions
 from edge_node.journal.keys import NodeKey
 from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.capacity import CapacityOptions, measure_capacity
+from edge_node.live.leaving import CLOSED_UNTIL_S, Leaving
 from edge_node.live.loop import LoopOptions
 from edge_node.live.resume import resume
 from edge_node.session import connected, fit_crops, models_used, serving
 from edge_node.telemetry.tracing import TraceOptions
-from tipoff.errors import NotFoundError
+from tipoff.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,8 @@ MS = 1_000_000
 S = 1_000_000_000
 
 log = structlog.get_logger(__name__)
+MODELS_END_WITHIN_S = 2.0
+"""How long the models' server that a node started may take to end before it is killed."""
 _CAPACITY = CapacityOptions(warm_s=0.3, measured_s=1.0)
 """A second of what the session asks of the machine, before it begins."""
 
@@ -72,6 +75,8 @@ class Opened:
     """Open, with the epoch that it took."""
     resumed: Resumed
     """Where the session goes on."""
+    leaving: Leaving
+    """How it is left, when the time comes."""
     sustainable_rate_hz: float = 0.0
     """Frame-sets a second that this machine can do; 0: not measured."""
 
@@ -95,15 +100,29 @@ def open_parts(settings: SessionSettings, report: Callable[[str], None]) -> Iter
     models = models_used(plan) if settings.sees else ()
     key = NodeKey.of_folder(state_folder())
     options = TrackerOptions(lag_ms=settings.tracking.lag_ms)
+    leaving = Leaving()
     with ExitStack() as opened:
         inference = opened.enter_context(_inference(settings, report))
         facts = _facts(settings, rig, options, models)
         journal = Journal.open(journal_folder(settings), facts, key, _journal_options(settings))
-        opened.callback(journal.close)
+        opened.callback(leaving.step, "closing the journal", journal.close, CLOSED_UNTIL_S)
         resumed = resume(journal, rig, options, area)
+        journal.forget()
         # Whoever goes on in the middle of a game has no second to spare for it.
         rate_hz = 0.0 if journal.resumes else _sustainable_hz(settings, rig, inference)
-        yield Opened(settings, rig, area, models, inference, key, facts, journal, resumed, rate_hz)
+        yield Opened(
+            settings=settings,
+            rig=rig,
+            area=area,
+            models=models,
+            inference=inference,
+            key=key,
+            facts=facts,
+            journal=journal,
+            resumed=resumed,
+            leaving=leaving,
+            sustainable_rate_hz=rate_hz,
+        )
 
 
 def _sustainable_hz(settings: SessionSettings, rig: Rig, inference: Inference | None) -> float:
@@ -130,6 +149,12 @@ def _check_cameras(settings: SessionSettings, rig: Rig) -> None:
             f"{', '.join(rig.names)}",
             cameras=unknown,
         )
+    if len({camera.time_base for camera in settings.cameras}) > 1:
+        raise InvalidInputError(
+            f"{settings.file} has recordings that keep their own times (shift = false) beside "
+            "sources whose times are those of the clock: give shift = false to all or to none, and "
+            "no RTSP source beside such recordings"
+        )
 
 
 @contextmanager
@@ -139,11 +164,15 @@ def _inference(
     if not settings.sees:
         yield None
         return
-    with serving(settings.models.triton, report) as address, connected(address) as client:
+    triton = settings.models.triton
+    with serving(triton, report, MODELS_END_WITHIN_S) as address, connected(address) as client:
         inference = Inference(client, len(COCO17.joints), settings.models.threshold)
         try:
             yield inference
         finally:
+            if inference.busy:
+                # Nobody waits for these answers any more, and a server that hangs gives none.
+                client.hang_up()
             inference.close()
 
 
@@ -159,7 +188,7 @@ def _facts(
         isa=Tracker(rig, options).isa,
         models=tuple((model.name, f"sha256:{model.sha256}") for model in models),
         node=settings.node,
-        time_base=str(time_base(settings)),
+        time_base=str(settings.time_base),
         rate_hz=settings.tracking.rate_hz,
         notes={
             "area": str(settings.area) if settings.area else "default",
@@ -178,12 +207,6 @@ def journal_folder(settings: SessionSettings) -> Path:
     """Give the folder of a session's journal: among the user's, or those of a state of its own."""
     own = settings.state != state_folder() / settings.name
     return session_folder(settings.name, journals_folder(settings.state) if own else None)
-
-
-def time_base(settings: SessionSettings) -> TimeBase:
-    """Say what capture times count from: recordings that are not moved to now keep their own."""
-    moved = all(camera.options.shift for camera in settings.cameras)
-    return TimeBase.UTC if moved else TimeBase.RECORDING
 
 
 def availability_rules(settings: SessionSettings) -> AvailabilityRules:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import math
+import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ MAX_FILE_BYTES = 1024 * 1024
 """A larger file is no session file."""
 MAX_TEXT = 4096
 """Characters of a text, at most."""
+_LONG_NUMBER = re.compile(r"[0-9_]{1000,}")
 
 T = TypeVar("T")
 
@@ -105,7 +107,7 @@ class Table:
         if value is None:
             return default
         good = isinstance(value, int | float) and not isinstance(value, bool)
-        if not good or not math.isfinite(value) or not least <= value <= most:
+        if not good or not least <= value <= most:
             raise self.error(key, f"must be a number from {least:g} to {most:g}")
         return float(value)
 
@@ -115,7 +117,7 @@ class Table:
         if value is None:
             return None
         good = isinstance(value, list) and len(value) == count
-        if not good or any(isinstance(v, bool) or not isinstance(v, int | float) for v in value):
+        if not good or not all(_is_number(each) for each in value):
             raise self.error(key, f"must be a list of {count} numbers")
         return tuple(float(v) for v in value)
 
@@ -178,7 +180,7 @@ def read_table(path: Path) -> Table:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise SessionFileError(f"{path} is larger than 1 MB and no session file", file=path)
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # some editors begin a file with a mark
     except OSError as error:
         raise SessionFileError(
             f"{path} cannot be read: {error.strerror or type(error).__name__}", file=path
@@ -190,7 +192,7 @@ def read_table(path: Path) -> Table:
         ) from None
     try:
         values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         line, reason = _syntax(error, text)
         raise SessionFileError(
             f"{path}:{line}: is no TOML: {reason}", file=path, line=line
@@ -198,10 +200,21 @@ def read_table(path: Path) -> Table:
     return Table(path, values, (), key_lines(text))
 
 
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that a float can hold: TOML's whole numbers have no end."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
+
+
 def _syntax(error: Exception, text: str) -> tuple[int, str]:
     """Read the line out of what tomllib says; at the end of the document is its last line."""
-    said = str(error)
-    reason, _, place = said.partition(" (at ")
+    if isinstance(error, RecursionError):
+        return text.count("\n") + 1, "brackets are nested too deep"
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        # Python refuses to read numbers that are longer, and does not say where.
+        found = _LONG_NUMBER.search(text)
+        return text.count("\n", 0, found.start() if found else 0) + 1, "a number is too long"
+    reason, _, place = str(error).partition(" (at ")
     digits = place.removeprefix("line ").partition(",")[0]
-    line = int(digits) if digits.isdigit() else text.count("\n") + 1
-    return line, redact(reason) if reason else "brackets are nested too deep"
+    return int(digits) if digits.isdigit() else text.count("\n") + 1, redact(reason)

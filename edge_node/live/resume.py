@@ -23,7 +23,7 @@ from edge_node.ring import Held
 from edge_node.utc import utc_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
 
     from accel import Rig, TrackerOptions
     from edge_node.area import Area
@@ -53,8 +53,8 @@ class Resumed:
     """State of the area's membership; None: nobody was seen yet."""
     last_time_ns: int | None = None
     """Time of the last live snapshot that was sent; None: there was none."""
-    past: Mapping[str, Sequence[Held]] = field(default_factory=dict)
-    """By stream, what was sent lately in earlier epochs."""
+    past: MutableMapping[str, Sequence[Held]] = field(default_factory=dict)
+    """By stream, what was sent lately in earlier epochs; whoever takes it holds it from then on."""
     began_ns: int | None = None
     """When the game that recordings play began, ns UTC; None: it begins now."""
     off_reason: str = ""
@@ -94,7 +94,7 @@ def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> R
         return Resumed(Tracker(rig, options))
     for damage in found.damages:
         log.error("journal damaged", record=damage.record, found=damage.reason, aside=damage.aside)
-    past = {
+    past: dict[str, Sequence[Held]] = {
         kind: tuple(Held(m.epoch, m.sequence, m.time_ns, m.message) for m in messages)
         for kind, messages in found.messages.items()
     }
@@ -125,7 +125,7 @@ def _anew(
     journal: Journal,
     rig: Rig,
     options: TrackerOptions,
-    past: Mapping[str, Sequence[Held]],
+    past: MutableMapping[str, Sequence[Held]],
     why: str,
 ) -> Resumed:
     log.warning("the tracker begins anew", reason=why)

@@ -10,6 +10,7 @@ import click
 from edge_node.live.node import LiveNode
 from edge_node.live.opening import open_parts
 from edge_node.serving import stop_on_signals
+from edge_node.signals import ToldToGo, interrupt_on_term
 from tipoff.console import configure_logging, name_process
 
 if TYPE_CHECKING:
@@ -28,9 +29,16 @@ def run_session(settings: SessionSettings, *, as_json: bool = False) -> None:
     """
     configure_logging(level=settings.telemetry.log_level)
     name_process(node=settings.node, session=settings.name)
-    with stop_on_signals() as stop, open_parts(settings, _say) as opened:
-        name_process(epoch=opened.journal.epoch)
-        LiveNode(opened, _announce_json if as_json else _announce).run(stop)
+    with stop_on_signals() as stop:
+        # Models may load for minutes, and there is no node yet to be told.
+        opening_is_over = interrupt_on_term()
+        try:
+            with open_parts(settings, _say) as opened:
+                opening_is_over()
+                name_process(epoch=opened.journal.epoch)
+                LiveNode(opened, _announce_json if as_json else _announce).run(stop)
+        except ToldToGo:
+            _say("told to go before the session was served")
 
 
 def _announce(node: LiveNode) -> None:

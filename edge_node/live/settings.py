@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_node.cameras.address import parse_source
+from edge_node.cameras.address import SourceKind, parse_source
 from edge_node.cameras.source import SourceOptions
+from edge_node.description import TimeBase
 from edge_node.live.load import LoadOptions
 from edge_node.live.rounds import RoundOptions
 from edge_node.planner import PlanOptions
+from tipoff.errors import ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
     from edge_node.area import Area
+    from edge_node.cameras.address import Address
     from edge_node.description import Team
+
+_BEGINNINGS = {TimeBase.UTC: "1970 (UTC)", TimeBase.RECORDING: "the beginning of a recording"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,18 @@ class CameraSettings:
     @property
     def shown(self) -> str:
         """The source without credentials."""
-        return parse_source(self.source, self.folder).shown
+        return self.address.shown
+
+    @property
+    def address(self) -> Address:
+        """Where its frames come from."""
+        return parse_source(self.source, self.folder)
+
+    @property
+    def time_base(self) -> TimeBase:
+        """What its capture times count from: a recording that is not moved to now keeps its own."""
+        live = self.address.kind is SourceKind.RTSP
+        return TimeBase.UTC if live or self.options.shift else TimeBase.RECORDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +113,14 @@ class AvailabilitySettings:
     off_after_s: float = 1.0
     """Off after so long without a snapshot."""
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if 1e3 * self.off_after_s < self.max_snapshot_age_ms:
+            raise InvalidInputError(
+                f"off_after_s is {self.off_after_s:g} s and max_snapshot_age_ms "
+                f"{self.max_snapshot_age_ms:g} ms: give an off_after_s that is not below it"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
@@ -152,6 +176,8 @@ class SessionSettings:
     """Where people are reported from; None is where enough cameras look."""
     cameras: tuple[CameraSettings, ...]
     """The cameras that have a source, in the file's order."""
+    sources: SourceOptions = field(default_factory=SourceOptions)
+    """How the source of any other camera is read."""
     models: ModelSettings = field(default_factory=ModelSettings)
     """What looks at pictures."""
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
@@ -178,4 +204,41 @@ class SessionSettings:
     @property
     def sees(self) -> bool:
         """Whether any camera gives pictures, so that models are needed."""
-        return any(not parse_source(c.source, c.folder).observed for c in self.cameras)
+        return any(not camera.address.observed for camera in self.cameras)
+
+    @property
+    def time_base(self) -> TimeBase:
+        """What capture times count from."""
+        recorded = any(camera.time_base is TimeBase.RECORDING for camera in self.cameras)
+        return TimeBase.RECORDING if recorded else TimeBase.UTC
+
+    def camera_with(self, name: str, source: str) -> CameraSettings:
+        """Give a camera with a source put by hand, which is read as the file says for the camera.
+
+        Args:
+            name: The camera.
+            source: As in the file.
+
+        Raises:
+            SourceError: The text names no source.
+            ConflictError: The session cannot use such a source.
+        """
+        mine = {camera.name: camera.options for camera in self.cameras}
+        folder = self.file.resolve().parent
+        put = CameraSettings(name, source, mine.get(name, self.sources), folder)
+        if not put.address.observed and not self.sees:
+            raise ConflictError(
+                f"{put.shown} gives pictures and this session has no models to look with, since "
+                f"every source in {self.file} is a recording of observations: put such a recording "
+                f"(*.parquet), or write the source into the file and start the node anew",
+                camera=name,
+            )
+        if put.time_base is not self.time_base:
+            raise ConflictError(
+                f"the times of {put.shown} count from {_BEGINNINGS[put.time_base]}, and those of "
+                f"this session from {_BEGINNINGS[self.time_base]}: its frames would be of another "
+                "time than all others; put a source of the same kind (recordings are moved to now "
+                "unless the file says shift = false)",
+                camera=name,
+            )
+        return put

@@ -80,9 +80,8 @@ def _statements(text: str) -> list[tuple[int, str]]:
             quote = "" if step < 0 else quote
             step = abs(step)
         elif char == "#":
-            step = (text + "\n").index("\n", at) - at
-            line += text.count("\n", at, at + step)
-            at += step
+            end = text.find("\n", at)
+            at = len(text) if end < 0 else end
             continue
         elif three in ('"""', "'''"):
             quote, step = three, 3

@@ -16,6 +16,7 @@ import structlog
 from edge_node.availability import Officials
 from edge_node.description import StreamKind, TimeBase
 from edge_node.frames import CameraState, CaptureClock, NodeState
+from edge_node.utc import utc_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -104,7 +105,7 @@ class Vitals:
         """
         officials, steady_ns = self._parts.officials, time.monotonic_ns()
         if frame is not None:
-            officials.note(frame, time.time_ns(), steady_ns)
+            officials.note(frame, utc_ns(), steady_ns)
         return NodeState(officials.judge(steady_ns), self._degradations(disk))
 
     def _degradations(self, disk: tuple[Degradation, ...]) -> tuple[Degradation, ...]:
@@ -121,7 +122,7 @@ class Vitals:
 
     def look(self) -> None:
         """Look once."""
-        parts, now_ns = self._parts, time.time_ns()
+        parts, now_ns = self._parts, utc_ns()
         statuses = parts.cameras()
         cameras = [status.health for status in statuses]
         parts.officials.note_cameras(cameras, self._camera_time_ns(cameras, now_ns))

@@ -6,6 +6,7 @@ from this code, kinds of streams. :data:`TABLE` is what ``metrics.md`` documents
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,7 @@ class Metrics:
         # Collected first, so that what the others show is of this scrape.
         self.registry.register(_Asking(self))
         self._totals: dict[tuple[str, ...], float] = {}
+        self._counting = threading.Lock()
         self._made = {metric.name: self._make(metric) for metric in TABLE}
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -242,11 +244,13 @@ class Metrics:
 
     def count_up(self, name: str, labels: tuple[str, ...], total: float) -> None:
         """Bring a counter up to a total that somebody else counts."""
-        behind = total - self._totals.get((name, *labels), 0.0)
-        if behind > 0:
-            self._totals[name, *labels] = total
-            counter = self[name].labels(*labels) if labels else self[name]
-            counter.inc(behind)
+        # Each scrape has a thread of its own, and two at once see the same counter behind.
+        with self._counting:
+            behind = total - self._totals.get((name, *labels), 0.0)
+            if behind > 0:
+                self._totals[name, *labels] = total
+                counter = self[name].labels(*labels) if labels else self[name]
+                counter.inc(behind)
 
 
 class _Asking:

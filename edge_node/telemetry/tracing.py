@@ -18,6 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from edge_node.utc import utc_ns
 from tipoff.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 REMEMBERED = 64
 """Sampled frame-sets whose sending may still join their traces."""
-FLUSH_WITHIN_MS = 2000
+EXPORT_WITHIN_S = 2.0
+"""How long the collector is given to take a batch of spans."""
+CLOSE_WITHIN_S = 1.5
 """How long spans that wait are sent at the end."""
 
 
@@ -61,7 +64,8 @@ class Traces:
 
     def __init__(self, about: Mapping[str, str | int], exporter: SpanExporter, every: int) -> None:
         resource = Resource({"service.name": "tipoff-edge-node", **about})
-        self._provider = TracerProvider(resource=resource)
+        # Closed by itself: at exit nobody waits for a collector that does not answer.
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("tipoff.edge_node")
         self._every, self._count = every, 0
@@ -76,7 +80,8 @@ class Traces:
             return None
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        return cls(about, OTLPSpanExporter(endpoint=options.endpoint), options.every)
+        exporter = OTLPSpanExporter(endpoint=options.endpoint, timeout=EXPORT_WITHIN_S)
+        return cls(about, exporter, options.every)
 
     def publishing(self, batch: Batch, sequences: Sequence[int]) -> None:
         """Begin the trace of a frame-set that is sampled, before any subscriber can be sent it.
@@ -170,11 +175,13 @@ class Traces:
         span.end()
 
     def close(self) -> None:
-        """Send what waits."""
-        self._provider.force_flush(FLUSH_WITHIN_MS)
-        self._provider.shutdown()
+        """Send what waits, as far as the collector takes it within CLOSE_WITHIN_S."""
+        # The library keeps no time of its own here: it is left behind where it takes longer.
+        closing = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        closing.start()
+        closing.join(CLOSE_WITHIN_S)
 
 
 def _wall_shift_ns() -> int:
     """Give what is between the wall's clock, which spans are on, and the monotonic one of marks."""
-    return time.time_ns() - time.monotonic_ns()
+    return utc_ns() - time.monotonic_ns()

@@ -61,6 +61,12 @@ class Eye:
     """It sees the court from here on, along x."""
     pulse: float = 0.0
     """Levels by which every key frame differs from the pictures before it."""
+    light: float = 1.0
+    """How bright it shows everything; another one is another gain, with other noise."""
+    empty: bool = False
+    """Nobody is in its picture."""
+    board: float | None = None
+    """Level of a board of lights at its edge; None: it has none."""
     _rng: np.random.Generator = field(init=False)
     _ground: NDArray[np.float32] = field(init=False)
     frozen: NDArray[np.float32] | None = None
@@ -80,7 +86,9 @@ class Eye:
         if self.instead is not None:
             return self.instead
         picture = self._ground.copy()
-        for person, (x, y) in enumerate(places):
+        if self.board is not None:
+            picture[16:19, :10] = self.board
+        for person, (x, y) in enumerate(() if self.empty else places):
             across = (x - self.from_x) / (1.0 - self.from_x)
             if across < 0.0:
                 continue
@@ -99,7 +107,7 @@ class Eye:
         """What a look gives."""
         self.looks += 1
         frozen = self.frozen is not None
-        clean = self.frozen if self.frozen is not None else self.scene(places)
+        clean = self.frozen if self.frozen is not None else self.light * self.scene(places)
         noise = self._rng.normal(0.0, self.noise, clean.shape) if self.noise and not frozen else 0.0
         thumb = (clean + noise).astype(np.float32)
         key = self.looks % 20 == 0

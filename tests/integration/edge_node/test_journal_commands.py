@@ -98,9 +98,32 @@ def test_a_whole_game_is_verified_against_a_head_from_outside(
     assert verdict["snapshots"]["live"] == 2 * STEPS
     assert verdict["signed_up_to"] == json.loads(head.read_text())["record"]
     assert [epoch["epoch"] for epoch in verdict["epochs"]] == [1, 2]
+    assert verdict["vouched"]
+    assert verdict["unsigned"] == []
     told = run_tipoff("verify", SESSION, "--journals", journals)
     assert told.returncode == 0
+    assert "nobody vouched for them" in told.stdout
     assert told.stdout.endswith("holds\n")
+
+
+def test_a_game_that_another_key_signed_is_told(journals: Path) -> None:
+    own, other = key().public.hex(), "00" * 32
+    where = ("--journals", journals, "--no-replay")
+    ran = run_tipoff("verify", SESSION, "--key", other, *where)
+    assert ran.returncode == 1
+    assert "WRONG: epoch 1 names another key than the given one" in ran.stdout
+    # A node may have had several.
+    assert run_tipoff("verify", SESSION, "--key", other, "--key", own, *where).returncode == 0
+
+
+def test_a_game_of_another_session_in_its_place_is_told(journals: Path, tmp_path: Path) -> None:
+    folder = session_folder("semi", tmp_path)
+    subprocess.run(["cp", "-r", session_folder(SESSION, journals), folder], check=True)
+    ran = run_tipoff("verify", "semi", "--no-replay", "--journals", tmp_path)
+    assert ran.returncode == 1
+    assert "it is the journal of session 'finals', not of 'semi'" in ran.stdout
+    # By its path it may be called as one likes.
+    assert run_tipoff("verify", str(folder), "--no-replay").returncode == 0
 
 
 def test_a_changed_game_is_told(journals: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Any
 
 import grpc
 import pytest
@@ -16,9 +17,9 @@ from edge_node.frames import Availability, AvailabilityState, NodeState
 from edge_node.hub import Hub
 from edge_node.ring import HubLimits
 from edge_node.server import ServerOptions, StreamServer
-from edge_node.service import SERVICE, ServiceLimits
+from edge_node.service import SERVICE, STREAM_TRACKS, ServiceLimits
 from tests.support.frames import CAMERAS, EDGES, JOINTS, describe, make_frame, make_frames
-from tests.support.raw import DEADLINE_S, talking
+from tests.support.raw import DEADLINE_S, Raw, talking
 from tests.support.streams import (
     QUICK,
     make_ended_hub,
@@ -179,6 +180,42 @@ def test_the_first_message_must_subscribe() -> None:
         code, words, _ = raw.failure()
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert "Subscribe" in words
+
+
+NO_MESSAGE = b"\xff\xff\xff"
+
+
+@pytest.mark.parametrize("before", [[], [pb.StreamTracksRequest(subscribe=pb.Subscribe())]])
+def test_bytes_that_are_no_message_are_the_clients_mistake(
+    before: list[pb.StreamTracksRequest],
+) -> None:
+    raw = [*(request.SerializeToString() for request in before), NO_MESSAGE]
+    with serving(make_hub(5)) as (_, address), grpc.insecure_channel(address) as channel:
+        stream: Any = channel.stream_stream(STREAM_TRACKS)
+        call = stream(iter(raw), timeout=DEADLINE_S)
+        with pytest.raises(grpc.RpcError):
+            list(call)
+        assert call.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert "3 bytes came that are no tipoff.v1.StreamTracksRequest" in call.details()
+        describe_session: Any = channel.unary_unary(f"/{SERVICE}/GetSession")
+        with pytest.raises(grpc.RpcError) as caught:
+            describe_session(NO_MESSAGE, timeout=DEADLINE_S)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_client_that_does_not_read_the_header_loses_its_place() -> None:
+    """Its window takes nothing: there is no sending to it, and no hearing that it stalls."""
+    tiny = (("grpc.http2.lookahead_bytes", 5), ("grpc.http2.bdp_probe", 0))
+    with (
+        serving(make_hub(5), limits=QUICK) as (server, address),
+        grpc.insecure_channel(
+            address, options=(*tiny, ("grpc.use_local_subchannel_pool", 1))
+        ) as channel,
+    ):
+        raw = Raw(channel).subscribe(from_sequence=1)
+        wait_until(lambda: server.subscribers == 1, "it has a place")
+        wait_until(lambda: server.subscribers == 0, "it has lost it")
+        raw.close()
 
 
 def test_a_client_that_never_subscribes_is_ended() -> None:

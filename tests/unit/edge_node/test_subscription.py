@@ -196,6 +196,12 @@ def test_a_lower_rate_is_kept_to(rate: float) -> None:
     assert kept == pytest.approx(6000 / 60 * rate, abs=2)
 
 
+def test_a_rate_however_low_is_a_rate() -> None:
+    for rate_hz in (1e-300, 5e-324):
+        decimator = Decimator(rate_hz)
+        assert [decimator.keep(second * 10**9) for second in range(3)] == [True, False, False]
+
+
 def test_a_pause_buys_no_burst() -> None:
     decimator = Decimator(10.0)
     assert decimator.keep(0)

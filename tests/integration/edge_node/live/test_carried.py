@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from edge_node.journal.carried import write_carried
 from edge_node.journal.folder import file_bytes, places
-from edge_node.journal.keeping import write_carried
 from edge_node.journal.where import journals_folder, session_folder
 from tests.support.cli import run_tipoff
 from tests.support.nodes import Game, NodeProcess, make_game, wait_until

@@ -13,9 +13,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import tipoff
 from edge_node.journal.where import journals_folder, session_folder
+from edge_node.live.config import read_session
 from edge_node.live.manage import NodeClient
+from edge_node.live.node import LiveNode
+from edge_node.live.opening import open_parts
+from edge_node.serving import Stop
 from tests.support.cli import run_tipoff
 from tests.support.nodes import Game, NodeProcess, make_game, wait_until
+from tipoff.errors import InternalError
 from tipoff.follow import ClientOptions
 
 OPTIONS = ClientOptions(resume_timeout_s=60.0, backoff_max_s=0.1)
@@ -72,6 +77,9 @@ def test_the_node_says_how_it_does_and_lets_itself_be_run(tmp_path: Path) -> Non
         source = str(tmp_path / "game.parquet")
         put = run_tipoff("node", "camera", "put", str(game.file), "cam01", source)
         assert put.returncode == 0, put.stderr
+        wrong = run_tipoff("node", "camera", "put", str(game.file), "cam01", "rtsp://127.0.0.1:1/a")
+        assert wrong.returncode == 4
+        assert "no models to look with" in wrong.stderr
 
         off = run_tipoff("node", "officials", str(game.file), "off")
         assert off.returncode == 2
@@ -206,3 +214,31 @@ def test_a_second_node_of_a_session_is_refused(
         assert second.returncode == 4
         assert "written by another process" in json.loads(second.stdout)["error"]["message"]
         assert node.stop() == 0
+
+
+@pytest.mark.parametrize("failure", [InternalError("a part is broken"), KeyboardInterrupt()])
+def test_a_node_whose_tracking_fails_is_unready_before_anything_is_closed(
+    failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    game = make_game(tmp_path, seconds=60, loop=True)
+    ready_at_close: list[bool] = []
+    with open_parts(read_session(game.file), lambda _line: None) as opened:
+        node = LiveNode(opened, lambda _node: None)
+        close = node.group.close
+
+        def run_and_fail() -> None:
+            while not node.ready:
+                node.loop._wait()
+                node.loop.turn()
+            raise failure
+
+        def close_and_look(within_s: float) -> None:
+            ready_at_close.append(node.ready)
+            close(within_s)
+
+        monkeypatch.setattr(node.loop, "run", run_and_fail)
+        monkeypatch.setattr(node.group, "close", close_and_look)
+        with pytest.raises(type(failure)):
+            node.run(Stop())
+    assert ready_at_close == [False]

@@ -9,6 +9,7 @@ import pytest
 
 from edge_node.cameras.address import SourceKind, parse_source
 from edge_node.cameras.errors import SourceError
+from tipoff.credentials import redact
 
 SECRET = "p@ss:w/rd%20"
 ENVIRONMENT = {"CAM_USER": "ann", "CAM_PASSWORD": SECRET, "HOST": "10.0.0.11"}
@@ -29,6 +30,48 @@ def test_a_variable_that_is_not_set_is_named() -> None:
     with pytest.raises(SourceError, match="CAM_PASSWORD, which is not set") as caught:
         parse_source(URL).url({"CAM_USER": "ann", "HOST": "x"})
     assert "ann" not in str(caught.value)
+
+
+def test_credentials_in_a_query_are_quoted() -> None:
+    """A camera would take its query apart at what a password may hold."""
+    address = parse_source("rtsp://${HOST}/${WAY}?user=${CAM_USER}&password=${CAM_PASSWORD}&c=1")
+    values = {"HOST": "h:554", "WAY": "a/b?ch=1", "CAM_USER": "ann", "CAM_PASSWORD": "a&b#c d"}
+    assert address.url(values) == ("rtsp://h:554/a/b?ch=1?user=ann&password=a%26b%23c%20d&c=1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://ann:se'cret@h/a",
+        'rtsp://ann:se"cret@h/a',
+        "rtsp://ann:se<cret@h/a",
+        "rtsp://ann:se cret@h/a",
+        "rtsp://ann:s?ecret@h/a",
+        "rtsp://ann:secret/a",
+        "rtsp://h:x/a?user=ann&password=s'ecret",
+        "http://h/a?user=ann&password=se@cret",
+        "ann:secret@h/a",
+        "rtsp:/ann:secret@h/a",
+        "rtsp//ann:secret@h/a",
+        "rtsp:ann:secret@h/a",
+        "h/a?user=ann&password=secret",
+    ],
+)
+def test_no_mistake_shows_a_password(text: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        parse_source(text)
+    assert "cret" not in str(caught.value)
+    if "://" in text and "@" in text:
+        assert "cret" not in redact(f"cannot open {text}: no")
+
+
+def test_a_query_is_hidden_whatever_it_holds() -> None:
+    assert parse_source("rtsp://h/a?user=u&password=s'e c<r>t").shown == "rtsp://h/a?***"
+
+
+def test_a_folder_of_nobody_says_so() -> None:
+    with pytest.raises(SourceError, match="no such user on this machine"):
+        parse_source("~nobody-of-that-name/cam1.mp4")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from accel import COCO17, Rig, Snapshot
+from edge_node.cameras import clip
 from edge_node.cameras.clip import DRAWN, Play, cut_play
-from edge_node.cameras.ring import Ring, RingOptions
+from edge_node.cameras.ring import Ring, RingOptions, Segment, segments
 from tests.support.rigs import looking_at
 from tests.support.videos import DARKEST, STEP, VideoSpec, make_video, number_of
 from tipoff.errors import InvalidInputError, NotFoundError
@@ -121,6 +122,63 @@ def test_a_torn_file_gives_what_it_has(tmp_path: Path) -> None:
     assert done.cameras["b"] == 72
     assert 48 < done.cameras["a"] < 72
     assert done.drawn == 72
+
+
+@pytest.mark.parametrize("codec", ["h264", "mjpeg"])
+@pytest.mark.parametrize("moment", ["_key_before", "_draw"])
+def test_what_the_ring_lets_go_while_it_is_cut_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, moment: str
+) -> None:
+    ring, play = fill(tmp_path, codec), Play(START, START + 3 * S)
+    whole = cut_play(ring, play, tmp_path / "whole", rig(), COCO17, snapshots(START, 90))
+    real = getattr(clip, moment)
+
+    def then(*arguments: object) -> object:
+        for path in ring.glob("*/*"):
+            path.unlink()
+        return real(*arguments)
+
+    monkeypatch.setattr(clip, moment, then)
+    done = cut_play(ring, play, tmp_path / "out", rig(), COCO17, snapshots(START, 90))
+    assert done == whole
+    assert done.cameras == {"a": 72, "b": 72}
+
+
+@pytest.mark.parametrize("held", [0, 2, 512])
+def test_what_it_let_go_before_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    ring, play = fill(tmp_path), Play(START, START + 3 * S)
+    monkeypatch.setattr(clip, "HELD_FILES", held)
+    real = segments
+
+    def then(folder: Path, camera: str) -> list[Segment]:
+        found = real(folder, camera)
+        if camera == "b" and len(found) == 3:
+            found[0].path.unlink()
+        return found
+
+    monkeypatch.setattr(clip, "segments", then)
+    done = cut_play(ring, play, tmp_path / "out", rig(), COCO17, snapshots(START, 90))
+    assert done.cameras == {"a": 72, "b": 48}
+    assert done.begins_ns["b"] == START + 24 * S // RATE
+
+
+def test_what_goes_unheld_costs_its_pictures_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring, play = fill(tmp_path), Play(START, START + 3 * S)
+    monkeypatch.setattr(clip, "HELD_FILES", 0)
+    real = clip._key_before
+
+    def then(reached: list[Segment], play: Play) -> int | None:
+        found = real(reached, play)
+        reached[0].path.unlink()
+        return found
+
+    monkeypatch.setattr(clip, "_key_before", then)
+    done = cut_play(ring, play, tmp_path / "out", rig(), COCO17, [])
+    assert done.cameras == {"a": 48, "b": 48}
 
 
 def test_what_is_not_held_says_so(tmp_path: Path) -> None:

@@ -8,16 +8,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from accel import Rig
+from edge_node.availability import unexplained
 from edge_node.cameras import group
 from edge_node.cameras.errors import SourceError
 from edge_node.cameras.group import Cameras, CamerasOptions
 from edge_node.cameras.slot import OVERTAKEN
 from edge_node.cameras.source import SourceClock, SourceOptions, Taken
+from edge_node.cameras.worker import RetryOptions
 from edge_node.frames import CameraFrame, CameraState, CaptureClock, ObservedFrame
 from edge_node.perception import Frame
 from tests.support.observations import make_recording
@@ -74,6 +78,7 @@ def test_a_rig_without_sources_waits(taker: Taker) -> None:
     assert taker.cameras.take() == []
     assert [health.state for health in taker.cameras.health()] == [CameraState.WAITING] * 3
     assert [status.source for status in taker.cameras.status()] == [""] * 3
+    assert unexplained(taker.cameras.health(), 0) == (), "it is known why nothing comes of them"
 
 
 def test_recordings_play_in_step_at_their_own_pace(taker: Taker, tmp_path: Path) -> None:
@@ -184,6 +189,39 @@ def test_what_is_over_has_ended_and_what_is_none_has_failed(tmp_path: Path) -> N
         taker.cameras.put("cam2", str(make_recording(tmp_path / "b.parquet", NAMES, 900, 30.0)))
         taker.until_frames("cam2", 5)
         assert taker.state("cam1") is CameraState.ENDED
+
+
+class Restarting:
+    """A camera that begins with a picture of its factory settings."""
+
+    clock = SourceClock()
+    connections = 0
+
+    def frames(self, stop: threading.Event) -> Iterator[Taken]:
+        kind = type(self)
+        kind.connections += 1
+        width_px = 64 if kind.connections == 1 else 96
+        while not stop.wait(0.02):
+            picture: Any = SimpleNamespace(
+                width_px=width_px, height_px=64, luma=lambda: np.zeros((64, width_px), np.uint8)
+            )
+            yield Taken(picture, time.time_ns(), time.monotonic_ns())
+
+
+def test_a_camera_whose_picture_has_another_size_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Restarting, "connections", 0)
+    monkeypatch.setattr(group, "open_source", lambda *_: Restarting())
+    retry = RetryOptions(first_s=1e-3, most_s=1.5, jitter=0.0)
+    taker = Taker(CamerasOptions(retry=retry))
+    with taker.cameras:
+        taker.cameras.put("cam1", "rtsp://10.0.0.1/live")
+        taker.until(lambda: taker.state("cam1") is CameraState.DISCONNECTED)
+        assert "calibrated for 96x64 px" in taker.cameras.health()[0].detail
+        assert Restarting.connections == 1, "the longest pause comes at once"
+        taker.until_frames("cam1", 2)
+        assert Restarting.connections == 2
 
 
 def test_observations_of_another_skeleton_are_refused(tmp_path: Path) -> None:

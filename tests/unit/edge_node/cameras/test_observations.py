@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +47,26 @@ def test_one_camera_from_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [camera for camera, *_ in read] == ["b"] * 50
     assert [time_ns for _, time_ns, _ in read] == [n * 100_000_000 for n in range(50, 100)]
     assert pq.ParquetFile(path).metadata.num_row_groups == 19
+
+
+@pytest.mark.parametrize("lacks", ["camera", "capture_time_ns", "keypoints"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_row_that_lacks_something_is_refused(tmp_path: Path, lacks: str, others: int) -> None:
+    whole: dict[str, Any] = {"camera": "a", "capture_time_ns": 2, "keypoints": []}
+    types: dict[str, pa.DataType] = {
+        "camera": pa.string(),
+        "capture_time_ns": pa.int64(),
+        "keypoints": pa.list_(pa.float32()),
+    }
+    schema = pa.schema(types)
+    table = pa.Table.from_pylist([{**whole, lacks: None}, *[whole] * others], schema)
+    path = tmp_path / "other.parquet"
+    pq.write_table(table, path)
+    with pytest.raises(SourceError, match=f"has a row without {lacks}"):
+        list(read_observations(path, None, from_ns=1))
+    if lacks != "keypoints":
+        with pytest.raises(SourceError, match=f"has a row without {lacks}"):
+            read_info(path)
 
 
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:

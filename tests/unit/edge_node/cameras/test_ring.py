@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import structlog
 
 from edge_node.cameras import ring as module
 from edge_node.cameras.ring import Ring, RingOptions, cameras_in, segments
@@ -95,6 +97,25 @@ def test_room_is_bounded_over_restarts(tmp_path: Path) -> None:
         total = sum(s.path.stat().st_size for s in segments(tmp_path / "ring", "cam"))
         assert total <= options.max_bytes + 1.2 * size
     assert len(segments(tmp_path / "ring", "cam")) < 6
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_files_of_before_a_clock_was_set_back_go_first(tmp_path: Path, restarted: bool) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    size = sum(packet.size for packet in packets)
+    ring = Ring(tmp_path / "ring", RingOptions(segment_s=0.8, max_bytes=5 * size))
+    for turn in range(4):
+        play(ring, "cam", stream, packets, START + turn * S)
+    if restarted:
+        ring.close()
+        ring = Ring(tmp_path / "ring", RingOptions(segment_s=0.8, max_bytes=5 * size))
+    back_ns = START - 3600 * S
+    for turn in range(6):
+        play(ring, "cam", stream, packets, back_ns + turn * S)
+    ring.close()
+    kept = [each.start_ns for each in segments(tmp_path / "ring", "cam")]
+    assert kept == [back_ns + turn * S for turn in range(6 - len(kept), 6)]
+    assert len(kept) >= 3
 
 
 def test_nothing_is_written_before_a_key_frame(tmp_path: Path) -> None:
@@ -202,3 +223,38 @@ def test_a_disk_that_is_too_slow_never_holds_a_camera_up(
     assert ring.lost["cam"] >= 10
     kept = sum(1 for s in segments(tmp_path / "ring", "cam") for _ in pictures(s.path))
     assert kept + ring.lost["cam"] == len(packets)
+
+
+def test_closing_leaves_a_disk_that_hangs_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    hangs = threading.Event()
+    monkeypatch.setattr(Ring, "_write", lambda *_: hangs.wait())
+    monkeypatch.setattr(module, "QUEUE_PACKETS", 4)
+    ring = Ring(tmp_path / "ring")
+    play(ring, "cam", stream, packets)
+    assert not ring.close(0.1)
+    hangs.set()
+
+
+def test_an_error_that_nobody_expects_costs_its_packet_and_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    write, fails = Ring._write, iter([False] * 5 + [True] * 5)
+
+    def odd(self: Ring, held: Any) -> None:
+        if next(fails, False):
+            raise ValueError("odd")
+        write(self, held)
+
+    monkeypatch.setattr(Ring, "_write", odd)
+    ring = Ring(tmp_path / "ring")
+    with structlog.testing.capture_logs() as lines:
+        play(ring, "cam", stream, packets)
+        assert ring.close()
+    assert ring.lost == {"cam": 5}
+    kept = sum(1 for s in segments(tmp_path / "ring", "cam") for _ in pictures(s.path))
+    assert kept == len(packets) - 5
+    assert [line["why"] for line in lines] == ["ValueError: odd"]

@@ -126,6 +126,55 @@ def test_an_empty_half_is_not_frozen(flicker: float) -> None:
     assert [change for change in run.changes if change[2] is CameraState.FROZEN] == []
 
 
+def test_a_quiet_half_in_other_light_is_not_frozen() -> None:
+    """Its noise goes on: light and boards that differ from the background say nothing."""
+    run = game(Court(seed=2, pause_s=0.0))
+    run.run(20.0)
+    run.eyes[0].empty = True
+    run.run(5.0)
+    run.eyes[0].light = 1.1
+    run.run(10.0)
+    run.eyes[0].board = 60.0
+    for _ in range(3):
+        run.run(8.0)
+        run.eyes[0].board = (run.eyes[0].board * 7.0) % 220.0
+    assert run.changes == []
+
+
+def test_lights_that_go_up_freeze_nobody() -> None:
+    """With less gain there is less noise than was usual, also while all stand still."""
+    run = game(Court(seed=3, pause_s=0.0))
+    for eye in run.eyes:
+        eye.light, eye.flicker, eye.noise = 0.35, 0.6, 0.4
+    run.run(20.0)
+    run.court.stopped = True
+    run.run(1.0)
+    for step in range(20):
+        for eye in run.eyes:
+            eye.light, eye.flicker, eye.noise = 0.35 + 0.65 * step / 19, 0.02, 0.1
+        run.run(0.1)
+    run.run(15.0)
+    run.court.stopped = False
+    run.run(15.0)
+    assert run.changes == []
+    run.freeze(1)
+    run.run(FOUND_WITHIN_S)
+    assert run.state(1) is CameraState.FROZEN
+
+
+def test_a_camera_that_freezes_in_other_light_is_found_by_its_noise() -> None:
+    run = game(Court(seed=3, pause_s=0.0))
+    run.run(15.0)
+    for eye in run.eyes:
+        eye.light = 0.6
+    run.run(5.0)
+    run.court.stopped = True
+    run.run(5.0)
+    run.freeze(1)
+    run.run(FOUND_WITHIN_S)
+    assert [change[1:] for change in run.changes] == [("east", CameraState.FROZEN)]
+
+
 def test_when_nothing_moves_anywhere_nothing_is_claimed() -> None:
     for kind in KINDS.values():
         run = game(Court(seed=4), kind)
@@ -227,7 +276,7 @@ def test_a_missing_frame_is_no_silence() -> None:
 def test_what_the_connection_says_comes_first() -> None:
     watch = Watch(NAMES)
     waiting = watch.judge(0)
-    assert [v.state for v in waiting] == [CameraState.WAITING] * 4
+    assert waiting == (Verdict(CameraState.WAITING, "it has no source"),) * 4
     watch.attached(0, 0)
     watch.lost(0, S, "Connection refused")
     assert watch.judge(S)[0] == Verdict(CameraState.DISCONNECTED, "Connection refused")
@@ -239,7 +288,7 @@ def test_what_the_connection_says_comes_first() -> None:
     watch.finished(0, 101 * S, "broken")
     assert watch.judge(102 * S)[0] == Verdict(CameraState.FAILED, "broken")
     watch.removed(0, 103 * S)
-    assert watch.judge(104 * S)[0].state is CameraState.WAITING
+    assert watch.judge(104 * S)[0] == waiting[0]
 
 
 def test_recorded_observations_freeze_and_double() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ from edge_node.journal.folder import places
 from edge_node.journal.journal import Journal
 from edge_node.journal.resuming import resume_tracker
 from edge_node.journal.segment import SegmentReader
-from tests.support.journals import Play, facts, key, opened
+from tests.support.journals import Play, facts, key, opened, wait_for_spare
 from tipoff.errors import ConflictError, InternalError
 
 
@@ -303,3 +305,79 @@ def test_commits_of_several_threads_take_turns(tmp_path: Path) -> None:
     assert again.recovered.tip.record == 161
     assert again.recovered.damages == ()
     again.close()
+
+
+def test_heads_are_signed_again_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    now = [10**18]
+    journal, play = opened(tmp_path, clock_ns=lambda: now[0]), Play()
+    journal.commit(play.next())
+    before = journal.head()
+    now[0] -= 3_600 * 10**9
+    journal.commit(play.next())
+    after = journal.head()
+    assert after.record > before.record
+    assert after.signed_ns == now[0]
+    # And from there on as often as said, again.
+    journal.commit(play.next())
+    assert journal.head() == after
+    now[0] += 10**9
+    assert journal.head().record == journal.tip.record
+    journal.close()
+
+
+def test_closing_does_not_wait_for_a_disk_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_node.journal.journal.CLOSE_FILES_WITHIN_S", 0.1)
+    journal, play = opened(tmp_path), Play()
+    journal.commit(play.next())
+    answers = threading.Event()
+    append = journal._writer.append
+
+    def wait(*arguments: Any) -> None:
+        answers.wait()
+        append(*arguments)
+
+    monkeypatch.setattr(journal._writer, "append", wait)
+    journal.close()
+    journal.close()
+    # What may still be written is written by nobody else.
+    with pytest.raises(JournalBusyError):
+        opened(tmp_path)
+    answers.set()
+    _open_soon(tmp_path).close()
+
+
+def _open_soon(folder: Path) -> Journal:
+    for _ in range(100):
+        try:
+            return opened(folder)
+        except JournalBusyError:
+            time.sleep(0.05)
+    raise AssertionError("it stays locked")
+
+
+def test_a_journal_stays_locked_while_its_files_are_looked_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_node.journal.keeping.CLOSE_WITHIN_S", 0.1)
+    journal = opened(tmp_path)
+    wait_for_spare(journal)
+    answers, called = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        called.set()
+        answers.wait()
+
+    monkeypatch.setattr(journal._keeper, "_prune", wait)
+    journal._keeper.carried_up_to(0)
+    assert called.wait(10.0)
+    journal.close()
+    with pytest.raises(JournalBusyError):
+        opened(tmp_path)
+    # The mark is still this one's, and not another file under the same number.
+    journal._mark.prune(1)
+    answers.set()
+    journal._keeper._thread.join()
+    journal._held.close()
+    opened(tmp_path).close()

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
+from edge_node.journal.carried import CARRIED, read_carried, write_carried
 from edge_node.journal.entries import Snapped
-from edge_node.journal.errors import JournalBusyError
-from edge_node.journal.folder import Place, file_bytes, last_epoch, move_aside, places
-from edge_node.journal.keeping import KeepOptions, prune, prune_by_hand, read_carried
+from edge_node.journal.errors import JournalBusyError, JournalError
+from edge_node.journal.folder import (
+    LOCK,
+    Place,
+    file_bytes,
+    last_epoch,
+    move_aside,
+    places,
+    writing,
+)
+from edge_node.journal.keeping import Keeper, KeepOptions, prune, prune_by_hand
 from edge_node.journal.mark import Mark, Marked, read_mark
 from edge_node.journal.resuming import resume_tracker
+from edge_node.journal.segment import fold
+from edge_node.journal.spare import Spare
 from edge_node.journal.verifying import verify
 from tests.support.journals import Play, facts, opened
 
@@ -146,3 +162,125 @@ def test_an_epoch_that_was_moved_aside_is_not_taken_again(folder: Path) -> None:
     assert again.recovered is not None
     assert "missing at the end" in again.recovered.damages[0].reason
     again.close()
+
+
+def test_a_file_that_is_not_closed_stays_and_so_does_what_follows(folder: Path) -> None:
+    before = places(folder)
+    marked = read_mark(folder)
+    assert isinstance(marked, Marked)
+    mark = Mark(folder, marked)
+    removed = prune(folder, KeepOptions(max_bytes=0), mark, unclosed=[before[2].name])
+    mark.close()
+    assert removed == before[:2]
+
+
+def test_the_keeper_prunes_no_file_before_it_has_closed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was pruned and is closed afterwards was made anew, empty: damage at the next start."""
+    monkeypatch.setattr(Keeper, "_run", lambda _self: None)
+    keep = KeepOptions(max_bytes=0)
+    journal, play = opened(tmp_path, segment_bytes=60_000, keep=keep), Play(checkpoint_every=10)
+    while len(places(tmp_path)) < 3:
+        journal.commit(play.next())
+    written = places(tmp_path)
+    keeper = journal._keeper
+    keeper._prune()
+    assert places(tmp_path) == written
+    keeper._close_finished()
+    keeper._prune()
+    assert places(tmp_path) == written[-1:]
+    keeper._logged.append(tmp_path / written[0].name)
+    keeper._close_finished()
+    assert places(tmp_path) == written[-1:]
+    tip = journal.tip
+    journal.close()
+    again = opened(tmp_path)
+    assert again.recovered is not None
+    assert again.recovered.damages == ()
+    assert again.recovered.tip.record >= tip.record
+    again.close()
+
+
+def test_the_log_of_a_file_that_is_gone_is_not_folded_in(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        fold(tmp_path / "gone.sqlite", truncate=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_room_for_the_next_file_old_ones_still_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: Spare) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Spare, "prepare", refuse)
+    keep = KeepOptions(max_bytes=1)
+    journal, play = opened(tmp_path, segment_bytes=60_000, keep=keep), Play(checkpoint_every=10)
+    while journal.tip.record < 600:
+        journal.commit(play.next())
+    journal.close()
+    assert len(places(tmp_path)) == 1
+    assert verify(tmp_path).holds
+
+
+def test_a_commit_that_fails_wakes_who_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, play = opened(tmp_path), Play()
+    turned = threading.Event()
+    monkeypatch.setattr(journal._keeper, "_prune", turned.set)
+    entries = play.next()
+    with monkeypatch.context() as patch:
+        patch.setattr(journal._writer, "append", _refuse)
+        with pytest.raises(JournalError):
+            journal.commit(entries)
+    assert turned.wait(10.0)
+    journal.close()
+
+
+def _refuse(*_: object) -> None:
+    raise sqlite3.OperationalError("the disk takes nothing")
+
+
+def test_an_old_file_that_cannot_be_read_does_not_keep_the_others(folder: Path) -> None:
+    before = places(folder)
+    (folder / before[1].name).write_bytes(bytes(5000))
+    assert prune_by_hand(folder, KeepOptions(max_bytes=0)) == before[:-1]
+
+
+@pytest.mark.parametrize("content", ["", "many\n"])
+def test_nothing_goes_where_it_is_not_known_what_was_carried_up(folder: Path, content: str) -> None:
+    before = places(folder)
+    write_carried(folder, before[-1].first)
+    (folder / CARRIED).write_text(content, "ascii")
+    assert read_carried(folder) == 0
+    assert prune_by_hand(folder, KeepOptions(max_bytes=0)) == []
+    (folder / CARRIED).unlink()
+    assert read_carried(folder) is None
+    assert prune_by_hand(folder, KeepOptions(max_bytes=0)) == before[:-1]
+
+
+def test_records_that_take_the_numbers_of_lost_ones_do_not_count_as_carried_up(
+    folder: Path,
+) -> None:
+    last = read_mark(folder)
+    assert isinstance(last, Marked)
+    write_carried(folder, last.tip.record)
+    for place in places(folder)[2:]:
+        (folder / place.name).unlink()
+    journal = opened(folder)
+    assert journal.recovered is not None
+    assert read_carried(folder) == journal.recovered.tip.record < last.tip.record
+    journal.close()
+
+
+def test_a_look_at_the_lock_keeps_nobody_out(tmp_path: Path) -> None:
+    (tmp_path / LOCK).touch()
+    with (tmp_path / LOCK).open("r") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        timer = threading.Timer(0.05, fcntl.flock, (looking, fcntl.LOCK_UN))
+        timer.start()
+        with writing(tmp_path):
+            pass
+        timer.join()

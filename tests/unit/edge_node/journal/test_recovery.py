@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import resource
 import shutil
 import sqlite3
+import struct
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edge_node.journal.errors import JournalDamagedError, JournalError
+from edge_node.journal import journal as journal_module
+from edge_node.journal.codec import decode
+from edge_node.journal.entries import Opened
+from edge_node.journal.errors import JournalDamagedError, JournalError, JournalFullError
 from edge_node.journal.folder import ASIDE, places
 from edge_node.journal.keeping import KeepOptions, prune
 from edge_node.journal.mark import Mark, Marked, read_mark
+from edge_node.journal.reading import JournalReader
 from edge_node.journal.recovery import recover
 from edge_node.journal.segment import SegmentReader
 from edge_node.journal.segment_reading import is_damage
@@ -22,6 +32,8 @@ from edge_node.journal.spare import NAME
 from tests.support.journals import Play, facts, opened, wait_for_spare
 
 CHECK_BYTES = 1 << 29
+LEAVE_WITHIN_S = 10.0
+"""How long a node that is told to go may take."""
 
 
 @pytest.fixture
@@ -195,3 +207,104 @@ def test_a_pruning_that_was_killed_between_two_files_is_finished(
     assert found.damages == ()
     assert found.tip.record == tip
     assert places(folder)[0] == second
+
+
+def _lose_records(folder: Path, after: int) -> None:
+    base = sqlite3.connect(folder / places(folder)[-1].name)
+    with closing(base), base:
+        base.execute("DELETE FROM records WHERE record > ?", (after,))
+
+
+@pytest.mark.parametrize("step", ["create", "SegmentWriter", "Mark"])
+def test_a_loss_is_told_until_it_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    journal, play = opened(tmp_path), Play()
+    for _ in range(3):
+        journal.commit(play.next())
+    journal.close()
+    _lose_records(tmp_path, journal.tip.record - 3)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module, step, fail)
+        with pytest.raises(JournalFullError):
+            opened(tmp_path)
+    again = opened(tmp_path)
+    assert again.recovered is not None
+    assert [damage.record for damage in again.recovered.damages]
+    again.close()
+    cut = "".join(
+        entry.cut
+        for entry in map(decode, JournalReader(tmp_path).records())
+        if isinstance(entry, Opened)
+    )
+    assert "missing at the end" in cut or "not the one that was acknowledged" in cut
+    opened(tmp_path).close()
+    last = opened(tmp_path)
+    assert last.recovered is not None
+    assert last.recovered.damages == ()
+    last.close()
+
+
+def test_an_epoch_whose_files_are_gone_is_not_taken_again(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        journal = opened(tmp_path)
+        assert journal.epoch == epoch
+        journal.close()
+    for path in tmp_path.glob(f"{places(tmp_path)[-1].name}*"):
+        path.unlink()
+    again = opened(tmp_path)
+    assert again.epoch == 4
+    again.close()
+    for path in tmp_path.glob("*.sqlite*"):
+        path.unlink()
+    last = opened(tmp_path)
+    assert last.epoch == 5
+    last.close()
+
+
+def test_a_mark_without_an_epoch_is_read_and_written_anew(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.close()
+    tip = journal.tip
+    body = struct.pack("<8sQQ32s", b"TIPMARK1", 1, tip.record, tip.hash)
+    (tmp_path / "mark").write_bytes(body + hashlib.sha256(body).digest()[:8])
+    assert read_mark(tmp_path) == Marked(1, tip, 0)
+    again = opened(tmp_path)
+    assert again.recovered is not None
+    assert again.recovered.damages == ()
+    again.close()
+    assert read_mark(tmp_path) == Marked(1, again.tip, 2)
+
+
+def test_opening_and_closing_do_not_wait_for_who_reads(killed: tuple[Path, int]) -> None:
+    folder, tip = killed
+    facts()
+    with SegmentReader(folder / places(folder)[0].name, written=True) as slow:
+        records = slow.linked()
+        next(records)
+        began_s = time.monotonic()
+        journal = opened(folder)
+        assert journal.recovered is not None
+        assert journal.recovered.tip.record == tip
+        journal.commit(Play(epoch=2).next())
+        with SegmentReader(folder / places(folder)[-1].name, written=True) as other:
+            more = other.linked()
+            next(more)
+            journal.close()
+        assert time.monotonic() - began_s < LEAVE_WITHIN_S
+
+
+def test_a_mark_that_names_no_file_removes_none(tmp_path: Path) -> None:
+    for _ in range(3):
+        opened(tmp_path).close()
+    marked = read_mark(tmp_path)
+    assert isinstance(marked, Marked)
+    Mark(tmp_path, replace(marked, oldest=marked.tip.record + 5)).close()
+    found = recover(tmp_path, facts().session, CHECK_BYTES)
+    assert found is not None
+    assert found.damages == ()
+    assert len(places(tmp_path)) == 3

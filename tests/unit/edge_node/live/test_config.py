@@ -8,11 +8,12 @@ import pytest
 
 from edge_node.area import Everywhere, Rectangle
 from edge_node.cameras.source import SourceOptions
-from edge_node.description import Player
+from edge_node.description import Player, TimeBase
 from edge_node.live.config import read_session
 from edge_node.live.errors import SessionFileError
 from edge_node.live.load import DEFAULT_STEPS, LoadStep
 from edge_node.live.settings import SessionSettings
+from tipoff.errors import ConflictError
 
 FULL = """\
 name = "game-7"
@@ -168,6 +169,16 @@ def test_the_least_that_must_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (('b.parquet"', 'b"\n[listen]\nmetrics = ":9"'), 7, "is no HOST:PORT"),
         (('b.parquet"', 'b"\n[telemetry]\nlog_level = "loud"'), 7, "none of debug"),
         (('b.parquet"', 'b"\n[[roster.teams]]\nname="H"\nplayers.x="A"'), 8, "no shirt number"),
+        (("[cameras]", f"scale = 1{'0' * 400}\n[cameras]"), 3, "must be a number"),
+        (("[cameras]", f"area = [0, 0, 1, 1{'0' * 400}]\n[cameras]"), 3, "a list of 4 numbers"),
+        (("[cameras]", "area = [0, 0, 1, inf]\n[cameras]"), 3, "must be a list of 4 numbers"),
+        (("[cameras]", f"scale = 1{'0' * 5000}\n[cameras]"), 3, "TOML: a number is too long"),
+        (('a = "a.mp4"', 'a = "rtsp://u:hu\'hush@h/a"'), 4, "writes a password out"),
+        (('a = "a.mp4"', 'a = "u:hush@h/a"'), 4, "a URL, .* write rtsp://HOST/PATH$"),
+        (('a = "a.mp4"', 'a = "~nobody-of-that-name/a"'), 4, "no such user"),
+        (('b.parquet"', 'b"\n[models]\ntriton = "u:hush@h:1"'), 7, "no HOST:PORT"),
+        (('b.parquet"', 'b"\n[telemetry]\notlp = "https://u:hush@h/a"'), 7, "no HOST:PORT"),
+        (('b.parquet"', 'b"\n[availability]\noff_after_s = 0.1'), 6, "off_after_s is 0.1 s and"),
         (('b.parquet"', 'b"\nx = '), 6, "is no TOML: Invalid value"),
         (('b.parquet"', "b"), 5, "is no TOML"),
     ],
@@ -194,5 +205,56 @@ def test_what_is_no_text_at_all(tmp_path: Path) -> None:
     with pytest.raises(SessionFileError, match="larger than 1 MB"):
         read_session(path)
     path.write_text("a = " + "[" * 3000)
-    with pytest.raises(SessionFileError, match="is no TOML"):
+    with pytest.raises(SessionFileError, match="is no TOML: brackets are nested too deep"):
         read_session(path)
+
+
+BESIDE = """\
+name = "g"
+rig = "court.toml"
+[sources]
+transport = "udp"
+latency_ms = 30
+[cameras]
+a = { source = "rtsp://10.0.0.11/a", latency_ms = 50 }
+b = "b.parquet"
+"""
+
+
+def test_a_source_that_is_put_by_hand_is_read_as_the_file_says(tmp_path: Path) -> None:
+    settings = read(tmp_path, BESIDE)
+    put = settings.camera_with("a", "rtsp://10.0.0.99/a")
+    assert put.shown == "rtsp://10.0.0.99/a"
+    assert put.options == SourceOptions(transport="udp", latency_ns=50_000_000)
+    other = settings.camera_with("c", "c.mp4")
+    assert other.options == SourceOptions(transport="udp", latency_ns=30_000_000)
+    assert other.shown == str(tmp_path / "c.mp4")
+
+
+def test_a_session_without_models_takes_no_source_of_pictures(tmp_path: Path) -> None:
+    settings = read(tmp_path, LEAST.replace("a.mp4", "a.parquet"))
+    assert settings.camera_with("a", "other.parquet").address.observed
+    for source in ("rtsp://10.0.0.11/a", "a.mp4"):
+        with pytest.raises(ConflictError, match="no models to look with"):
+            settings.camera_with("a", source)
+
+
+def test_a_session_takes_no_source_of_another_time(tmp_path: Path) -> None:
+    text = LEAST.replace("[cameras]", "[sources]\nshift = false\n[cameras]")
+    settings = read(tmp_path, text)
+    assert settings.time_base is TimeBase.RECORDING
+    assert settings.camera_with("a", "other.mp4").time_base is TimeBase.RECORDING
+    with pytest.raises(ConflictError, match=r"count from 1970"):
+        settings.camera_with("a", "rtsp://10.0.0.11/a")
+
+
+def test_a_camera_is_live_whatever_the_file_says_of_recordings(tmp_path: Path) -> None:
+    cameras = LEAST.replace("a.mp4", "rtsp://h/a").replace("b.parquet", "rtsp://h/b")
+    settings = read(tmp_path, cameras.replace("[cameras]", "[sources]\nshift = false\n[cameras]"))
+    assert settings.time_base is TimeBase.UTC
+
+
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "game.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + LEAST.encode())
+    assert read_session(path).name == "g"

@@ -16,7 +16,7 @@ def look(judge: RigJudge, verdict: Verdict, words: str, **apart: str) -> list[Sa
     """What is said after a look at two cameras, of which the first is always well."""
     well = SimpleNamespace(camera="a", verdict=Verdict.GOOD, words="a is well")
     other = SimpleNamespace(camera="b", verdict=verdict, words=words)
-    return list(judge.verdicts(cast("Health", SimpleNamespace(cameras=(well, other))), apart))
+    return list(judge.verdicts(cast("Health", SimpleNamespace(cameras=(well, other))), apart, {}))
 
 
 def test_what_is_held_against_a_camera_is_said_again_and_what_is_well_once() -> None:

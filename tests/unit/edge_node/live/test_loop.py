@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -315,6 +316,10 @@ def test_pictures_of_another_size_are_measured_by_their_own_factor() -> None:
     node.close()
     inference.close()
     assert node.watch.left == {"unusable": 10}, "those that are no scaled copy"
+    said = [(state, why) for name, state, why in node.cameras.judged if name == "cam02"]
+    states = [state for state, _ in groupby(state for state, _ in said)]
+    assert states[-2:] == [CameraState.FAILED, None]
+    assert any("1000x1000" in why for _, why in said)
     true = Walkers(node.rig)
     seen = [e for e in node.log.entries if isinstance(e, Observed) and e.camera == 2]
     assert len(seen) >= 30

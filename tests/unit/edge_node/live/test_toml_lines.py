@@ -73,6 +73,22 @@ def test_a_document_with_everything() -> None:
     assert ("x",) not in lines
 
 
+class Counted(str):
+    """A text that says how often somebody has copied it as a whole."""
+
+    copies = 0
+
+    def __add__(self, other: str) -> str:
+        Counted.copies += 1
+        return str(self) + other
+
+
+def test_a_document_of_comments_is_not_copied_for_each_of_them() -> None:
+    Counted.copies = 0
+    assert key_lines(Counted("a = 1\n" + "#\n" * 100 + "b = 2 # end")) == {("a",): 1, ("b",): 102}
+    assert Counted.copies == 0
+
+
 def _paths(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     found = []
     for key, each in value.items():

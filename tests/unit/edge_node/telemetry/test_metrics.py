@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 import urllib.request
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -93,3 +97,25 @@ def test_totals_that_others_count_never_run_back() -> None:
     total[0] = 9.0
     exported(metrics)
     assert get("tipoff_camera_reconnects_total", {"camera": "cam1"}) == 9
+
+
+def test_two_scrapes_at_once_count_a_total_once() -> None:
+    metrics, both = Metrics(), threading.Barrier(2)
+
+    class Slow(dict[tuple[str, ...], float]):
+        """What was counted; whoever reads it is overtaken by the other one."""
+
+        def get(self, *args: Any) -> Any:
+            value = super().get(*args)
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(0.3)
+            return value
+
+    metrics._totals = Slow()
+    scrape = partial(metrics.count_up, "tipoff_camera_reconnects_total", ("cam1",), 5)
+    threads = [threading.Thread(target=scrape) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10.0)
+    assert metrics["tipoff_camera_reconnects_total"].labels("cam1")._value.get() == 5

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from edge_node.telemetry.readiness import Readiness
+import threading
+
+from edge_node.telemetry.readiness import Readiness, Teller
 
 
 def test_all_conditions_have_to_hold() -> None:
@@ -31,3 +33,43 @@ def test_a_node_that_leaves_is_not_ready_whatever_holds() -> None:
     ready.hold("rig")
     assert said == [True, False]
     assert ready.waits_for == ("told to go",)
+
+
+def test_what_is_told_last_is_how_things_stand() -> None:
+    """Two threads change it at once, and the first is slow to tell."""
+    slow, said = threading.Event(), list[bool]()
+
+    def tell(ready: bool) -> None:
+        if ready:
+            slow.set()
+            leaving.join(0.2)
+        said.append(ready)
+
+    readiness = Readiness(["rig"], tell)
+
+    def leave() -> None:
+        slow.wait(10.0)
+        readiness.leave()
+
+    leaving = threading.Thread(target=leave)
+    leaving.start()
+    readiness.hold("rig")
+    leaving.join(10.0)
+    assert said == [True, False]
+    assert not readiness.ready
+
+
+def test_a_teller_hands_on_one_after_the_other_whatever_fails() -> None:
+    said: list[bool] = []
+
+    def tell(ready: bool) -> None:
+        said.append(ready)
+        if len(said) == 1:
+            raise ValueError("the server does not answer")
+
+    teller = Teller(tell)
+    for number in range(50):
+        teller(number % 2 == 0)
+    teller.close()
+    teller._thread.join(10.0)
+    assert said == [number % 2 == 0 for number in range(50)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from edge_node.live.committer import Batch, Watcher
@@ -93,3 +96,31 @@ def test_without_an_endpoint_nothing_is_traced() -> None:
     assert Traces.to(TraceOptions(), ABOUT) is None
     with pytest.raises(InvalidInputError, match="every"):
         TraceOptions(every=0)
+
+
+class Unanswered(SpanExporter):
+    """A collector that takes a batch and does not answer."""
+
+    def __init__(self) -> None:
+        self.let_go, self.answered = threading.Event(), False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Wait."""
+        del spans
+        self.let_go.wait(20.0)
+        self.answered = True
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Nothing."""
+
+
+def test_a_collector_that_does_not_answer_is_left_behind_at_the_end() -> None:
+    exporter = Unanswered()
+    traces = Traces(ABOUT, exporter, 1)
+    node = PlayedNode(watcher=Tracing(traces))
+    node.play(range(30))
+    node.close()
+    traces.close()
+    assert not exporter.answered
+    exporter.let_go.set()
