@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from tipoff.address import check_address
 from tipoff.aio_connection import AsyncConnection
 from tipoff.client import CHANNEL_OPTIONS
 from tipoff.errors import TipoffError
@@ -32,26 +33,44 @@ if TYPE_CHECKING:
 
 
 class AsyncClient:
-    """A connection to a server of tracks, for one event loop. Close it, or use ``async with``."""
+    """A connection to a server of tracks, for one event loop. Close it, or use ``async with``.
+
+    The loop is that of its first call: it may be made before there is one.
+    """
 
     def __init__(self, address: str, options: ClientOptions | None = None) -> None:
-        """Prepare to talk to ``address`` (host:port); nothing is sent yet."""
-        self.address = address
+        """Prepare to talk to ``address`` (host:port); nothing is sent yet.
+
+        Raises:
+            InvalidInputError: The address is none.
+        """
+        self.address = check_address(address)
         self.options = options or ClientOptions()
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._stub: tracking_pb2_grpc.TrackingServiceAsyncStub
-        self._stub = tracking_pb2_grpc.TrackingServiceStub(self._channel)
+        self._channel: grpc.aio.Channel | None = None
         self._closed = False
         # Whoever leaves a stream without closing it has it closed, and not kept.
         self._streams: weakref.WeakSet[AsyncTrackStream] = weakref.WeakSet()
 
-    async def describe(self, session: str | None = None) -> Header:
-        """Return the header that a stream would open with now; see :meth:`Client.describe`."""
+    def _stub(self) -> tracking_pb2_grpc.TrackingServiceAsyncStub:
+        """Make calls, within the loop: a channel belongs to the one in which it is made.
+
+        Raises:
+            ConflictError: The client has been closed.
+        """
         if self._closed:
             raise client_closed(self.address)
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        stub: tracking_pb2_grpc.TrackingServiceAsyncStub
+        stub = tracking_pb2_grpc.TrackingServiceStub(self._channel)
+        return stub
+
+    async def describe(self, session: str | None = None) -> Header:
+        """Return the header that a stream would open with now; see :meth:`Client.describe`."""
+        stub = self._stub()
         request = pb.GetSessionRequest(session=session or "")
         try:
-            reply = await self._stub.GetSession(request, timeout=self.options.call_timeout_s)
+            reply = await stub.GetSession(request, timeout=self.options.call_timeout_s)
         except grpc.aio.AioRpcError as error:
             raise translate(self.address, error) from None
         return read_header(reply.header)
@@ -76,7 +95,7 @@ class AsyncClient:
         if self._closed:
             raise client_closed(self.address)
         follower = Follower(session, from_sequence, max_rate_hz, from_epoch, kind)
-        stream = AsyncTrackStream(self, self._stub, follower)
+        stream = AsyncTrackStream(self, follower)
         self._streams.add(stream)
         return stream
 
@@ -86,9 +105,13 @@ class AsyncClient:
     async def close(self) -> None:
         """End every stream and close the connection."""
         self._closed = True
-        for stream in tuple(self._streams):
-            await stream.close()
-        await self._channel.close()
+        streams = tuple(self._streams)
+        for stream in streams:
+            # First, so that none connects again while another one is closed.
+            stream._closed.set()
+        await asyncio.gather(*(stream.close() for stream in streams))
+        if self._channel is not None:
+            await self._channel.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,16 +133,10 @@ class AsyncTrackStream(FollowedSession):
     iterate over one stream share its snapshots: each goes to one of them.
     """
 
-    def __init__(
-        self,
-        client: AsyncClient,
-        stub: tracking_pb2_grpc.TrackingServiceAsyncStub,
-        follower: Follower,
-    ) -> None:
+    def __init__(self, client: AsyncClient, follower: Follower) -> None:
         """Prepare; it opens when it is entered or iterated."""
         super().__init__(client.address, client.options, follower)
         self._client = client
-        self._stub = stub
         self._connection: AsyncConnection | None = None
         self._closed = asyncio.Event()
         self._iterating = asyncio.Lock()
@@ -154,7 +171,7 @@ class AsyncTrackStream(FollowedSession):
 
     def _connect(self) -> AsyncConnection:
         self._connection = connection = AsyncConnection(
-            self._address, self._stub, self._follower, self._options, weakref.ref(self)
+            self._address, self._client._stub(), self._follower, self._options, weakref.ref(self)
         )
         return connection
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from tipoff.address import check_address
 from tipoff.follow import ClientOptions, Follower, client_closed
 from tipoff.reading import read_header
 from tipoff.status import translate
@@ -55,8 +56,12 @@ class Client:
     """A connection to a server of tracks. Threads may share it; close it, or use ``with``."""
 
     def __init__(self, address: str, options: ClientOptions | None = None) -> None:
-        """Prepare to talk to ``address`` (host:port); nothing is sent yet."""
-        self.address = address
+        """Prepare to talk to ``address`` (host:port); nothing is sent yet.
+
+        Raises:
+            InvalidInputError: The address is none.
+        """
+        self.address = check_address(address)
         self.options = options or ClientOptions()
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = tracking_pb2_grpc.TrackingServiceStub(self._channel)

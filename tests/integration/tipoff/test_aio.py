@@ -59,6 +59,18 @@ def test_it_opens_when_it_is_iterated() -> None:
         assert run_aio(follow(address)) == [1, 2, 3]
 
 
+def test_a_client_may_be_made_before_its_loop() -> None:
+    async def follow() -> list[int]:
+        async with client:
+            await client.describe()
+            return [s.sequence async for s in stream]
+
+    with serving(make_ended_hub(3)) as (_, address):
+        client = AsyncClient(address)
+        stream = client.stream_tracks(from_sequence=1)
+        assert run_aio(follow()) == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("wish", "error"),
     [
