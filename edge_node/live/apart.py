@@ -65,6 +65,8 @@ class Apart:
         self._names, self._most_ns = names, most_ns
         self._ways: dict[int, _Way] = {}
         self._now_ns = 0
+        self._measured = False
+        """Whether enough cameras give frames to tell who is off."""
 
     def holds_back(self, frame: Frame) -> bool:
         """Take in a frame, in order of arrival, and say whether it is to be held back."""
@@ -76,7 +78,10 @@ class Apart:
         way.ways_ns.append(frame.arrived_ns - frame.capture_time_ns)
         way.arrived_ns = frame.arrived_ns
         middle_ns = self._middle_ns()
+        self._measured = middle_ns is not None
         if middle_ns is None:
+            if self._is_alone(frame.camera):
+                way.since_ns = None
             return way.since_ns is not None
         way.off_ns = way.shortest_ns - middle_ns
         most_ns = self._most_ns * (1.0 if way.since_ns is None else BACK)
@@ -88,7 +93,12 @@ class Apart:
 
     def leads(self, camera: int) -> bool:
         """Say whether a camera's times are ahead, though not so far that it is held back."""
-        return camera in self._ways and self._ways[camera].off_ns < -LEAD_NS
+        way = self._ways.get(camera)
+        return self._measured and way is not None and way.off_ns < -LEAD_NS
+
+    def _is_alone(self, camera: int) -> bool:
+        others = (way for other, way in self._ways.items() if other != camera)
+        return all(self._now_ns - way.arrived_ns > SILENT_AFTER_NS for way in others)
 
     def _middle_ns(self) -> int | None:
         """Give the middle of all cameras' ways; None where too few say anything."""

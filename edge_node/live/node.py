@@ -36,7 +36,7 @@ from edge_node.live.leaving import (
     RING_UNTIL_S,
     TOLD_UNTIL_S,
 )
-from edge_node.live.loop import LiveLoop, LoopParts
+from edge_node.live.loop import LiveLoop
 from edge_node.live.opening import (
     Opened,
     availability_rules,
@@ -46,6 +46,7 @@ from edge_node.live.opening import (
     ring_of,
     trace_options,
 )
+from edge_node.live.parts import LoopParts
 from edge_node.live.vitals import CONDITIONS, VitalParts, Vitals
 from edge_node.live.watching import Watching
 from edge_node.ring import HubLimits

@@ -29,7 +29,7 @@ from edge_node.journal.keys import NodeKey
 from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.capacity import CapacityOptions, measure_capacity
 from edge_node.live.leaving import CLOSED_UNTIL_S, Leaving
-from edge_node.live.loop import LoopOptions
+from edge_node.live.parts import LoopOptions
 from edge_node.live.resume import resume
 from edge_node.session import connected, fit_crops, models_used, serving
 from edge_node.telemetry.tracing import TraceOptions

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from edge_node.frames import Availability, CameraHealth, Degradation
     from edge_node.journal.errors import JournalError
     from edge_node.live.committer import Batch
-    from edge_node.live.loop import Round
+    from edge_node.live.parts import Round
 
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Edges of latency histograms, in seconds."""

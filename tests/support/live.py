@@ -24,7 +24,8 @@ from edge_node.frames import (
 from edge_node.journal.entries import Entry
 from edge_node.journal.errors import JournalError
 from edge_node.live.committer import Batch, Committer, CommitterOptions
-from edge_node.live.loop import LiveLoop, LoopOptions, LoopParts, Round
+from edge_node.live.loop import LiveLoop
+from edge_node.live.parts import LoopOptions, LoopParts, Round
 from edge_node.perception import Frame
 from edge_node.planner import PlanOptions
 from tests.support.pipelines import IMAGE, PERIOD_NS, WalkerInference, Walkers

@@ -18,7 +18,7 @@ from edge_node.journal.digest import snapshot_digest
 from edge_node.journal.entries import Checkpointed, Dropped, Observed, Snapped, StateChanged
 from edge_node.live.committer import Batch
 from edge_node.live.load import LoadOptions, LoadStep
-from edge_node.live.loop import LoopOptions
+from edge_node.live.parts import LoopOptions
 from edge_node.pictures import ArrayPicture
 from edge_node.planner import PlanOptions
 from tests.support.live import PlayedNode
