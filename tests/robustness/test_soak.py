@@ -117,7 +117,8 @@ def test_a_node_neither_grows_nor_leaks_while_a_camera_comes_and_goes(tmp_path: 
     )
     short = SECONDS < LONG_S
     assert slope <= MOST_MB_AN_HOUR or (short and rise_mb <= NOISE_MB)
-    assert max(looks.descriptors[i] for i in late[-20:]) <= max(
+    # The least: a file is opened for a moment now and then, and what leaks is always there.
+    assert min(looks.descriptors[i] for i in late[-20:]) <= min(
         looks.descriptors[i] for i in late[:20]
     )
     assert looks.threads[-1] <= looks.threads[late[0]]
