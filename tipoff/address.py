@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from tipoff.credentials import hidden
 from tipoff.errors import InvalidInputError
 
 MAX_PORT = 65_535
-_OF_ANOTHER = re.compile(r"^(https?|grpcs?|rtsps?)://", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|(dns|ipv4|vsock):[^\s@]+|ipv6:\S+|[^\s:/@\[\]]+)")
+"""A name or number, in brackets where it holds colons, or what gRPC names otherwise."""
 
 
 def check_address(address: str) -> str:
@@ -19,12 +21,14 @@ def check_address(address: str) -> str:
         InvalidInputError: It is no such address.
     """
     host, _, port = address.rpartition(":")
-    known = address.startswith("unix:") or (
-        host and port.isdecimal() and 0 < int(port) <= MAX_PORT and not _OF_ANOTHER.match(address)
+    number = int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 0
+    known = address.startswith(("unix:", "unix-abstract:")) or (
+        _HOST.fullmatch(host) and 0 < number <= MAX_PORT
     )
     if not known:
+        shown = hidden(address)
         raise InvalidInputError(
-            f"{address!r} is no address of a Tipoff server: give host:port, such as 127.0.0.1:7400",
-            address=address,
+            f"{shown!r} is no address of a Tipoff server: give host:port, such as 127.0.0.1:7400",
+            address=shown,
         )
     return address

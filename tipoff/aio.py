@@ -18,7 +18,7 @@ from tipoff.address import check_address
 from tipoff.aio_connection import AsyncConnection
 from tipoff.client import CHANNEL_OPTIONS
 from tipoff.errors import TipoffError
-from tipoff.follow import ClientOptions, Follower, client_closed
+from tipoff.follow import ClientOptions, Follower, client_closed, stream_closed
 from tipoff.followed import FollowedSession
 from tipoff.reading import read_header
 from tipoff.snapshot import Header, Heartbeat, Snapshot
@@ -140,6 +140,8 @@ class AsyncTrackStream(FollowedSession):
         self._connection: AsyncConnection | None = None
         self._closed = asyncio.Event()
         self._iterating = asyncio.Lock()
+        self._not_before_s = 0.0
+        """When the next connection may be made, however often somebody asks meanwhile."""
 
     async def open(self) -> Header:
         """Connect and wait for the header, trying again as long as the options allow.
@@ -148,6 +150,8 @@ class AsyncTrackStream(FollowedSession):
             ConflictError: It was closed before.
         """
         async with self._iterating:
+            if self._closed.is_set():
+                raise stream_closed()
             try:
                 await self._open()
             except Exception:
@@ -157,6 +161,10 @@ class AsyncTrackStream(FollowedSession):
 
     async def _open(self) -> None:
         while not self._closed.is_set():
+            if self._connection is None:
+                await self._rest()
+                if self._closed.is_set():
+                    return
             # One that was being opened when its caller was cancelled goes on.
             connection = self._connection or self._connect()
             if connection.opened:
@@ -164,8 +172,8 @@ class AsyncTrackStream(FollowedSession):
             try:
                 header = await connection.open(self._left_s)
             except TipoffError as error:
+                self._pause(error)
                 await self._hang_up()
-                await self._pause(error)
             else:
                 self._opened(header)
 
@@ -180,13 +188,17 @@ class AsyncTrackStream(FollowedSession):
         if connection is not None:
             await connection.close()
 
-    async def _pause(self, error: TipoffError) -> None:
+    def _pause(self, error: TipoffError) -> None:
+        """Let the next connection wait, or raise ``error`` where there shall be none."""
         if not self._closed.is_set():
-            # Asked outside: the error that it may raise may be a TimeoutError too.
             pause_s = self._pause_s(error)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._closed.wait()
+            self._not_before_s = asyncio.get_running_loop().time() + pause_s
+
+    async def _rest(self) -> None:
+        """Wait until the next connection may be made, or the stream is closed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._not_before_s):
+                await self._closed.wait()
 
     def __aiter__(self) -> AsyncIterator[Snapshot]:
         return self
@@ -227,11 +239,12 @@ class AsyncTrackStream(FollowedSession):
             try:
                 return await self._connection.receive()
             except TipoffError as error:
+                if self.end is None:
+                    self._pause(error)
                 await self._hang_up()
                 if self.end is not None:
                     # Everything had come before the connection broke.
                     break
-                await self._pause(error)
         return None
 
     async def close(self) -> None:

@@ -47,6 +47,7 @@ class AsyncConnection(Acknowledging):
         self._owner = owner
         self._reading: asyncio.Task[object] | None = None
         self._waited_s = 0.0
+        self._open_within_s: float | None = None
         self.opened = False
         self._call: Call = stub.StreamTracks()
         self._acknowledging = asyncio.create_task(self._acknowledge(follower.subscribe()))
@@ -70,7 +71,10 @@ class AsyncConnection(Acknowledging):
         Raises:
             TipoffError: There is none within ``within_s``.
         """
-        response = await self._next(within_s, no_answer(self._address, within_s))
+        # Who asks often, and each time for a short while, waits no longer than who asks once.
+        limit_s = self._open_within_s = self._open_within_s or within_s
+        left_s = max(limit_s - self._waited_s, 0.0)
+        response = await self._next(left_s, no_answer(self._address, limit_s))
         if response is None:
             raise ended_unopened(self._address)
         self.opened = True

@@ -6,7 +6,10 @@ import re
 
 HIDDEN = "***"
 """What stands where credentials were."""
-_URLS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*?(?=[A-Za-z][A-Za-z0-9+.-]*://|$)", re.M)
+_URLS = re.compile(
+    r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://.*?(?=(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://|$)",
+    re.M,
+)
 """Each URL with all that follows it in its line: a password may hold anything, also spaces."""
 _QUERY = re.compile(r"\?\S+")
 _EITHER = re.compile(r"\?\S*@")
@@ -20,6 +23,8 @@ def redact(text: str) -> str:
     What stands before the last @ of a line goes, and so do the values of a query, where many
     cameras want them: up to the next space.
     """
+    if "://" not in text:
+        return text
     return _URLS.sub(lambda match: _redacted(match[0]), text)
 
 

@@ -331,3 +331,8 @@ def client_closed(address: str) -> ConflictError:
     return ConflictError(
         f"{address}: the client has been closed: make another one", address=address
     )
+
+
+def stream_closed() -> ConflictError:
+    """Say that a stream is followed no longer."""
+    return ConflictError("the stream was closed: ask the client for another one")

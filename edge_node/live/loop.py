@@ -302,10 +302,7 @@ class LiveLoop:
         health: tuple[CameraHealth, ...],
         outgoing: list[Outgoing],
     ) -> Snapshot | None:
-        timed = [frame for frame in frames if not self._apart.leads(frame.camera)]
-        if not timed:
-            return None  # the others' frames of this moment are still to come
-        time_ns = round_time_ns(timed)
+        time_ns = round_time_ns(frames)
         if self._newest_ns is not None and time_ns <= self._newest_ns:
             self._parts.watcher.left_out(len(frames), "not_newer")
             return None

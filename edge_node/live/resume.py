@@ -101,7 +101,7 @@ def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> R
     ahead_s = _ahead_s(found)
     if ahead_s:
         why = f"the last snapshot lies {ahead_s:.0f} s in the future: the clock was set back since"
-        return replace(_anew(journal, rig, options, past, why), last_time_ns=None)
+        return replace(_anew(journal, rig, options, past, why), last_time_ns=None, began_ns=None)
     if not journal.resumes:
         return _anew(journal, rig, options, past, found.why_not)
     try:

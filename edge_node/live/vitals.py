@@ -181,7 +181,7 @@ class Vitals:
         sourced = [c for c in cameras if c.source or c.health.state is not waiting]
         ended = sourced and all(c.health.state is CameraState.ENDED for c in sourced)
         self._ended_looks = self._ended_looks + 1 if ended else 0
-        if self._ended_looks == ENDED_LOOKS and not self._finished:
+        if self._ended_looks >= ENDED_LOOKS and not self._finished:
             self._finished = True
             self._parts.finished()
 

@@ -22,3 +22,10 @@ from tipoff.credentials import redact
 )
 def test_credentials_are_hidden(text: str, shown: str) -> None:
     assert redact(text) == shown
+
+
+def test_a_long_text_is_read_in_no_time() -> None:
+    """Each of its places could be where a URL begins."""
+    long = "x" * 200_000
+    assert redact(f"{long}://u:p@h") == f"{long}://***@h"
+    assert redact(long) == long

@@ -112,7 +112,7 @@ def test_a_time_that_is_not_new_gives_no_snapshot_and_its_calls_are_kept() -> No
     assert node.live.times_ns == sorted(set(node.live.times_ns))
 
 
-@pytest.mark.parametrize("ahead_ms", [60, 150, 300, 450])
+@pytest.mark.parametrize("ahead_ms", [150, 300, 450])
 def test_a_camera_whose_clock_is_ahead_takes_nobody_off_the_court(ahead_ms: int) -> None:
     node = PlayedNode(ring_rig(6))
     for beat in range(1000, 1000 + BEATS):
@@ -124,9 +124,7 @@ def test_a_camera_whose_clock_is_ahead_takes_nobody_off_the_court(ahead_ms: int)
     node.close()
     assert node.live.times_ns[-30:] == [beat * PERIOD_NS for beat in range(1030, 1000 + BEATS)]
     assert {len(m.frame.snapshot) for m in node.live.published[-30:]} == {3}
-    said = {name: state for name, state, _ in node.cameras.judged}
-    # What is within the tracker's reach is for the tracker to find, in its own time.
-    assert said == ({"cam02": CameraState.LATE} if ahead_ms > 100 else {})
+    assert {name: state for name, state, _ in node.cameras.judged} == {"cam02": CameraState.LATE}
 
 
 def test_pictures_are_looked_at_by_inference() -> None:
