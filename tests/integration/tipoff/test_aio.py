@@ -10,6 +10,8 @@ import contextlib
 import dataclasses
 import gc
 import threading
+import time
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,7 @@ from tests.support.streams import (
     writing,
 )
 from tipoff.aio import AsyncClient, AsyncTrackStream
+from tipoff.aio_connection import AsyncConnection
 from tipoff.errors import ConflictError, DeadlineError, NotFoundError, UnavailableError
 from tipoff.follow import ClientOptions
 from tipoff.snapshot import Heartbeat
@@ -392,3 +395,50 @@ def test_a_stream_is_resumed_where_the_header_takes_long() -> None:
 
     with serving(hub) as (_, address), proxying(address) as proxy:
         run_aio(follow())
+
+
+def test_a_server_that_never_answers_is_given_up_also_by_a_caller_that_asks_for_a_moment() -> None:
+    async def follow() -> None:
+        async with AsyncClient(proxy.address, HASTY) as client:
+            stream = client.stream_tracks()
+            for _ in range(200):
+                try:
+                    async with asyncio.timeout(0.03):
+                        await anext(stream)
+                except TimeoutError as error:
+                    if isinstance(error, DeadlineError):
+                        return
+        raise AssertionError("it was waited for without end")
+
+    with serving(make_hub(1)) as (_, address), proxying(address) as proxy:
+        proxy.hold()
+        run_aio(follow())
+
+
+def test_who_asks_for_a_moment_at_a_time_knocks_no_more_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    class Counted(AsyncConnection):
+        def __init__(self, *arguments: Any) -> None:
+            calls.append(time.monotonic())
+            super().__init__(*arguments)
+
+    async def follow(address: str) -> None:
+        async with AsyncClient(address) as client:
+            first = client.stream_tracks(from_sequence=1)
+            await anext(first)
+            stream = client.stream_tracks(from_sequence=1)
+            until_s = time.monotonic() + 1.5
+            while time.monotonic() < until_s:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await anext(stream)
+
+    monkeypatch.setattr(tipoff.aio, "AsyncConnection", Counted)
+    limits = dataclasses.replace(QUICK, max_subscribers=1)
+    with serving(make_hub(1), limits=limits) as (_, address):
+        run_aio(follow(address))
+    # One that is taken, then tries after 0.1 s, 0.2 s, 0.4 s and so on.
+    assert 2 < len(calls) < 12
