@@ -53,6 +53,8 @@ FIGURES = re.compile(r"\b[0-9]+(\.[0-9]+)? (s|others)\b")
 """What goes on changing in the words about a camera that stays as it is."""
 JUDGE_EVERY_NS = 100_000_000
 """How often the rig's health is asked for, in capture time."""
+QUIET_NS = 250_000_000
+"""Where no round comes for so long, how the cameras do is told and written down without one."""
 
 
 class LiveLoop:
@@ -85,6 +87,7 @@ class LiveLoop:
         self._round = 0
         self._newest_ns: int | None = None
         self._judged_ns = 0
+        self._handed_ns = clock_ns()
         self._checkpoint_ns: int | None = None
         self._cameras_said: tuple[tuple[str, str, str], ...] = ()
         self._wake = threading.Event()
@@ -153,6 +156,9 @@ class LiveLoop:
                 self._begin(self._rounds.add(frame))
         self._begin(self._rounds.due(self._clock_ns()))
         self._finish_done()
+        if self._clock_ns() - self._handed_ns >= QUIET_NS and not self._in_flight:
+            self._judge_cameras()
+            self._hand_on([], None)
 
     def finish(self) -> None:
         """Track what is in flight and hand on what is left."""
@@ -273,6 +279,7 @@ class LiveLoop:
     ) -> Snapshot | None:
         """Take the snapshots that are due and give the committer all that happened."""
         outgoing: list[Outgoing] = []
+        self._handed_ns = self._clock_ns()
         cameras = self._parts.cameras
         health = cameras.health()
         everybody = self._live(answers, work.frames, health, outgoing) if work else None
@@ -340,6 +347,10 @@ class LiveLoop:
         if time_ns - self._judged_ns < JUDGE_EVERY_NS:
             return
         self._judged_ns = time_ns
+        self._judge_cameras()
+
+    def _judge_cameras(self) -> None:
+        """Tell what is held against cameras, so that whoever asks how they do hears of it."""
         health, apart = self.tracker.health(), self._apart.said()
         for name, state, detail in self._judge.verdicts(health, apart, self._unusable):
             self._parts.cameras.judge(name, state, detail)

@@ -277,6 +277,20 @@ def test_a_picture_where_nothing_can_look_costs_itself_alone() -> None:
     assert node.watch.left == {"unusable": 20}
 
 
+def test_where_no_cameras_frames_can_be_used_it_is_said_all_the_same() -> None:
+    node = PlayedNode()
+    for beat in range(40):
+        for camera in range(4):
+            node.cameras.put(camera, beat, picture=beat >= 10)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+    failed = {name for name, state, _ in node.cameras.judged if state is CameraState.FAILED}
+    assert failed == set(node.rig.names)
+    node.close()
+    dropped = [entry for entry in node.log.entries if isinstance(entry, Dropped)]
+    assert len(dropped) == 4 * 30
+
+
 def picture(node: PlayedNode, camera: int, beat: int, size_px: tuple[int, int]) -> CameraFrame:
     """A frame of the walkers in a picture of that size."""
     width, height = size_px
