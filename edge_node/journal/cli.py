@@ -168,6 +168,11 @@ def export_journal(session: str, out: Path, journals: Path | None, as_json: bool
         f"{done.observations} camera frames ({done.left_out} left out), {done.snapshots} snapshots"
         f" and {done.heads} signed heads in {out}"
     )
+    if done.recordings > 1:
+        click.echo(
+            "The times fall, as where the node's clock was set back: the camera frames are in"
+            f" {done.recordings} recordings, up to observations-{done.recordings}.parquet"
+        )
 
 
 @journal.command()

@@ -1,6 +1,7 @@
 """A journal for other tools: Parquet and JSON.
 
 observations.parquet     what inference found in each frame, as `edge_node.cameras` plays it
+observations-2.parquet   what came after the times fell: the node's clock was set back, for example
 tracks.parquet           the live snapshots as they were sent, as `tipoff track` writes them
 tracks_smoothed.parquet  the smoothed ones
 heads.json               the signed heads
@@ -13,6 +14,7 @@ import heapq
 import json
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from edge_node.cameras.observations import write_observations
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_node.cameras.observations import Row
+    from edge_node.journal.chain import Record
     from edge_node.journal.facts import SessionFacts
     from edge_node.journal.reading import JournalReader
 
@@ -47,6 +50,8 @@ class Exported:
 
     observations: int = 0
     """Camera frames."""
+    recordings: int = 1
+    """Files that they are in: one, and one more each time that the times fell."""
     left_out: int = 0
     """Camera frames that the tracker refused, or that came too late to be put in order."""
     snapshots: int = 0
@@ -75,9 +80,7 @@ def _export(reader: JournalReader, out: Path) -> Exported:
     out.mkdir(parents=True, exist_ok=True)
     done = Exported()
     facts = reader.overview().opened.facts
-    rows = _in_order(_observations(reader, facts, done), done)
-    joints = len(facts.tracker.skeleton.joints)
-    done.observations = write_observations(out / "observations.parquet", rows, joints)
+    _export_observations(reader, out, facts, done)
     _export_tracks(reader, out, facts, done)
     heads = [head.to_json() for head in reader.heads()]
     done.heads = len(heads)
@@ -87,26 +90,63 @@ def _export(reader: JournalReader, out: Path) -> Exported:
     return done
 
 
-def _observations(reader: JournalReader, facts: SessionFacts, done: Exported) -> Iterator[Row]:
-    """Give the frames that the tracker took, in the order in which they came."""
+def _export_observations(
+    reader: JournalReader, out: Path, facts: SessionFacts, done: Exported
+) -> None:
+    """Write the recordings; those that an earlier export wrote beyond them go."""
+    joints = len(facts.tracker.skeleton.joints)
+    observed = _observations(reader, facts, done)
+    for number, rows in groupby(observed, key=lambda numbered: numbered[0]):
+        done.recordings = number
+        in_order = _in_order((row for _, row in rows), done)
+        done.observations += write_observations(_recording(out, number), in_order, joints)
+    if not done.observations:
+        write_observations(_recording(out, 1), (), joints)
+    number = done.recordings + 1
+    while (left := _recording(out, number)).exists():
+        left.unlink()
+        number += 1
+
+
+def _recording(out: Path, number: int) -> Path:
+    return out / ("observations.parquet" if number == 1 else f"observations-{number}.parquet")
+
+
+def _observations(
+    reader: JournalReader, facts: SessionFacts, done: Exported
+) -> Iterator[tuple[int, Row]]:
+    """Give the frames that the tracker took, in the order in which they came.
+
+    Each with the number of its recording: where a tracker that began anew takes a frame from before
+    the newest one, its times fell, and the next recording begins.
+    """
+    number, newest_ns, anew = 1, -(2**63), False
     for linked in reader.checked():
         record = linked.record
         if record.kind == Kind.OPENED:
-            opened = decode(record)
-            if isinstance(opened, Opened) and opened.facts.rig != facts.rig:
-                raise InvalidInputError(
-                    f"epoch {record.epoch} was tracked with another rig than the newest one; a"
-                    " recording holds one rig's cameras",
-                    epoch=record.epoch,
-                )
+            _check_rig(record, facts)
+        anew = anew or record.kind == Kind.RESTARTED
         if record.kind != Kind.OBSERVED:
             continue
         entry = decode(record)
         assert isinstance(entry, Observed)
-        if entry.accepted:
-            yield facts.rig.names[entry.camera], entry.capture_time_ns, entry.keypoints
-        else:
+        if not entry.accepted:
             done.left_out += 1
+            continue
+        if anew and entry.capture_time_ns < newest_ns:
+            number, newest_ns = number + 1, entry.capture_time_ns
+        newest_ns, anew = max(newest_ns, entry.capture_time_ns), False
+        yield number, (facts.rig.names[entry.camera], entry.capture_time_ns, entry.keypoints)
+
+
+def _check_rig(record: Record, facts: SessionFacts) -> None:
+    opened = decode(record)
+    if isinstance(opened, Opened) and opened.facts.rig != facts.rig:
+        raise InvalidInputError(
+            f"epoch {record.epoch} was tracked with another rig than the newest one; a recording"
+            " holds one rig's cameras",
+            epoch=record.epoch,
+        )
 
 
 def _in_order(rows: Iterator[Row], done: Exported) -> Iterator[Row]:

@@ -107,24 +107,24 @@ class JournalReader:
         return SegmentReader(self.folder / place.name, written=written)
 
     @contextmanager
-    def _pruning(self) -> Iterator[None]:
-        """Tell damage from files that went since they were listed."""
+    def _pruning(self, *read: Place) -> Iterator[None]:
+        """Tell damage in files from their having gone since they were listed."""
         try:
             yield
         except (JournalDamagedError, JournalError) as error:
-            if not self._is_pruned():
+            if not any(self._is_pruned(place) for place in read):
                 raise
             raise JournalPrunedError(
                 f"files of the journal in {self.folder} were pruned while it was read; begin again",
                 path=str(self.folder),
             ) from error
 
-    def _is_pruned(self) -> bool:
-        """Say whether files went since they were listed; before they go, the mark says so."""
+    def _is_pruned(self, place: Place) -> bool:
+        """Say whether a file went, or is going: before one goes, the mark says so."""
         mark = _read_mark(self.folder)
-        if isinstance(mark, Marked) and self.marked and mark.oldest > self.marked.oldest:
-            return True
-        return not all((self.folder / place.name).exists() for place in self.places)
+        going = isinstance(mark, Marked) and mark.oldest > place.first
+        # Where nobody writes, an interrupted pruning left it: beginning again finds the same.
+        return (going and is_written(self.folder)) or not (self.folder / place.name).exists()
 
     def beginning(self) -> Beginning:
         """Give what the oldest file goes on from.
@@ -133,7 +133,8 @@ class JournalReader:
             JournalDamagedError: That cannot be read.
             JournalPrunedError: It went meanwhile.
         """
-        with self._pruning(), self._open(self.places[0]) as reader:
+        place = self.places[0]
+        with self._pruning(place), self._open(place) as reader:
             return reader.beginning
 
     def checked(self) -> Iterator[Linked]:
@@ -141,37 +142,33 @@ class JournalReader:
 
         Raises:
             JournalDamagedError: One is missing, changed or cannot be read; says which.
-            JournalPrunedError: Files went meanwhile.
+            JournalPrunedError: The file that is read went meanwhile.
         """
-        with self._pruning():
-            yield from self._checked()
-
-    def _checked(self) -> Iterator[Linked]:
         tip: Tip | None = None
         session = ""
-        for place in self.places:
-            expected = place.first if tip is None else tip.record + 1
-            try:
-                reader = self._open(place)
-            except JournalDamagedError as error:
-                raise JournalDamagedError(
-                    f"record {expected} cannot be read: {error}", record=expected
-                ) from error
-            with reader:
+        for before, place in zip([None, *self.places[:-1]], self.places, strict=True):
+            with self._pruning(place), self._open_at(place, tip) as reader:
                 beginning = reader.beginning
                 session = session or beginning.session
                 if tip is None:
                     tip = beginning.before
                     _check_start(tip, session)
-                if beginning.session != session or beginning.before != tip:
-                    raise JournalDamagedError(
-                        f"record {expected} is missing: {place.name} goes on from record"
-                        f" {beginning.before.record} of session {beginning.session!r}",
-                        record=expected,
-                    )
+                # A file that is going loses its log first, and with it its last records.
+                with self._pruning(*([before] if before else [])):
+                    _check_follows(beginning, place, tip, session)
                 for linked in reader.checked(tip):
                     tip = Tip(linked.record.record, linked.hash)
                     yield linked
+
+    def _open_at(self, place: Place, tip: Tip | None) -> SegmentReader:
+        """Open the file behind a record; where it cannot be read, that one's successor cannot."""
+        expected = place.first if tip is None else tip.record + 1
+        try:
+            return self._open(place)
+        except JournalDamagedError as error:
+            raise JournalDamagedError(
+                f"record {expected} cannot be read: {error}", record=expected
+            ) from error
 
     def records(self, first: int = 0, *, past_pruned: bool = False) -> Iterator[Record]:
         """Give records from ``first`` on, unchecked.
@@ -188,11 +185,11 @@ class JournalReader:
             if after is not None and after.first <= first:
                 continue
             try:
-                with self._pruning(), self._open(place) as reader:
+                with self._pruning(place), self._open(place) as reader:
                     for linked in reader.linked(first):
                         yield linked.record
             except JournalPrunedError:
-                if not past_pruned or (self.folder / place.name).exists():
+                if not past_pruned:
                     raise
                 log.warning("a journal's file was pruned before it was read", file=place.name)
 
@@ -204,10 +201,9 @@ class JournalReader:
             JournalPrunedError: Files went meanwhile.
         """
         heads: list[SignedHead] = []
-        with self._pruning():
-            for place in self.places:
-                with self._open(place) as reader:
-                    heads += reader.heads()
+        for place in self.places:
+            with self._pruning(place), self._open(place) as reader:
+                heads += reader.heads()
         return heads
 
     def overview(self) -> Overview:
@@ -218,7 +214,7 @@ class JournalReader:
             JournalPrunedError: It went meanwhile.
         """
         place = self.places[-1]
-        with self._pruning(), self._open(place) as reader:
+        with self._pruning(place), self._open(place) as reader:
             _, last = reader.size()
             first = next(reader.linked(), None)
             if first is None:
@@ -276,6 +272,16 @@ def _check_start(before: Tip, session: str) -> None:
     """A journal that was not pruned goes on from nothing."""
     if before.record == 0 and before.hash != first_hash(session):
         raise JournalDamagedError("record 1 does not begin as a journal does", record=1)
+
+
+def _check_follows(beginning: Beginning, place: Place, tip: Tip, session: str) -> None:
+    """A file goes on with the session where the one before it ended."""
+    if beginning.session != session or beginning.before != tip:
+        raise JournalDamagedError(
+            f"record {tip.record + 1} is missing: {place.name} goes on from record"
+            f" {beginning.before.record} of session {beginning.session!r}",
+            record=tip.record + 1,
+        )
 
 
 def is_written(folder: Path) -> bool:

@@ -156,27 +156,35 @@ def _cut(folder: Path, session: str, found: list[Place], walked: Walked) -> Dama
     assert walked.damage is not None
     place = found[walked.index]
     _refuse_another_session(folder, place, session, walked.good)
+    reason = walked.damage.reason
     if walked.good:
         mended = Place(place.first, place.epoch, place.mended + 1)
         with SegmentReader(folder / place.name) as reader:
             good = _first(reader.linked(), walked.good)
-            create(folder / mended.name, reader.beginning, good, _heads_of(reader, good))
+            heads, lost = _heads_of(reader, good)
+            create(folder / mended.name, reader.beginning, good, heads)
+        if lost:
+            reason = f"{reason}; signed heads of records before it are lost: {lost}"
     # Last ones first: whatever is left by an interruption is a journal that ends earlier.
     names = [later.name for later in reversed(found[walked.index :])]
-    aside = move_aside(folder, names, walked.damage.reason)
-    return Damage(walked.damage.record, walked.damage.reason, aside)
+    aside = move_aside(folder, names, reason)
+    return Damage(walked.damage.record, reason, aside)
 
 
-def _heads_of(reader: SegmentReader, good: Sequence[Linked]) -> list[SignedHead]:
-    """Give the signed heads of good records: without them nobody could prove who wrote those."""
+def _heads_of(reader: SegmentReader, good: Sequence[Linked]) -> tuple[list[SignedHead], str]:
+    """Give the signed heads of good records: without them nobody could prove who wrote those.
+
+    Returns:
+        Those that are left, and why others are lost; empty where none is.
+    """
     before = reader.beginning.before
     hashes = {before.record: before.hash, **{one.record.record: one.hash for one in good}}
-    try:
-        heads = reader.heads()
-    except JournalDamagedError as error:
-        log.warning("signed heads were lost to damage", reason=str(error))
-        return []
-    return [head for head in heads if hashes.get(head.record) == head.hash and head.holds]
+    found, lost = reader.heads_of(hashes)
+    named = [head for head in found if head.record in hashes]
+    heads = [head for head in named if hashes[head.record] == head.hash and head.holds]
+    if len(heads) < len(named):
+        lost = lost or f"{len(named) - len(heads)} are not what was signed"
+    return heads, lost
 
 
 def _first(linked: Iterable[Linked], count: int) -> list[Linked]:

@@ -38,8 +38,8 @@ FINISH_WITHIN_S = 10.0
 """How long subscribers are given for what is left at the end."""
 LOOK_EVERY_S = 0.02
 MOST_BEHIND = 2_000
-"""Snapshots that a subscriber may be behind before a replay without a pace waits for it: far fewer
-than are held, by count and by bytes."""
+"""Snapshots that a subscriber may be behind before a replay waits for it: far fewer than are held,
+by count and by bytes."""
 LOOK_EVERY = 250
 """Snapshots after which it is looked how far behind subscribers are."""
 _STREAMS = {Kind.LIVE: StreamKind.LIVE, Kind.SMOOTHED: StreamKind.SMOOTHED}
@@ -83,6 +83,9 @@ class Replay:
         self._heads = iter(heads)
         self._next_head = next(self._heads, None)
         self._beginning: tuple[int, float] | None = None
+        """A moment of the game, and when it was shown; what follows is paced from there."""
+        self._last_ns = 0
+        """Time of the newest live message."""
         self._past: dict[StreamKind, list[Held]] = {kind: [] for kind in StreamKind}
         self.snapshots = 0
         """Messages that were published."""
@@ -182,11 +185,11 @@ class Replay:
         return None
 
     def _wait_for_slowest(self, server: StreamServer) -> bool:
-        """Let nobody who reads be overtaken where no pace is kept; False: it was stopped.
+        """Let nobody who reads be overtaken, whatever the pace; False: it was stopped.
 
         One that does not read is let go for its lag, and is waited for no longer than that.
         """
-        if not self._options.speed and self.snapshots % LOOK_EVERY == 0:
+        if self.snapshots % LOOK_EVERY == 0:
             while server.behind() > MOST_BEHIND:
                 if self._stopped.wait(LOOK_EVERY_S):
                     return False
@@ -212,8 +215,10 @@ class Replay:
     def _wait_until(self, time_ns: int) -> bool:
         """Wait until a moment of the game comes; False: the replay was stopped."""
         now_s = time.monotonic()
-        if self._beginning is None:
+        # Where the node's clock was set back the times fall: from there the pace begins anew.
+        if self._beginning is None or time_ns < self._last_ns:
             self._beginning = (time_ns, now_s)
+        self._last_ns = time_ns
         if not self._options.speed:
             return not self._stopped.is_set()
         first_ns, began_s = self._beginning

@@ -19,7 +19,7 @@ from edge_node.journal.heads import SignedHead, Tip
 from edge_node.journal.rows import WARM, Beginning, Linked, connect, read_beginning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tipoff.errors import TipoffError
 
@@ -28,6 +28,7 @@ _SELECT_META = "SELECT name, value FROM meta NOT INDEXED LIMIT 16"
 _SELECT_META_BY_INDEX = "SELECT name, value FROM meta ORDER BY name LIMIT 16"
 _SELECT_ONE = "SELECT * FROM records WHERE record = ?"
 _SELECT_HEADS = "SELECT * FROM heads ORDER BY record"
+_SELECT_HEAD = "SELECT * FROM heads WHERE record = ?"
 READING = (sqlite3.Error, ValueError, OverflowError, MemoryError)
 """What SQLite and Python raise over a file that is damaged, or that cannot be read now."""
 _PASSING = frozenset(
@@ -244,6 +245,33 @@ class SegmentReader:
             what = f"the heads in {self.path.name} cannot be read"
             raise _failed(error, self.path, what) from error
         return [rows.head(self.beginning.session, row) for row in found]
+
+    def heads_of(self, records: Iterable[int]) -> tuple[list[SignedHead], str]:
+        """Give the signed heads that can be read, unchecked, in order.
+
+        Args:
+            records: Whose heads are asked for one by one where not all in this file can be read.
+
+        Returns:
+            The heads, and why others cannot be read; empty where all can.
+        """
+        try:
+            return self.heads(), ""
+        except JournalDamagedError as error:
+            read = (self._head(record) for record in sorted(records))
+            return [head for head in read if head is not None], error.message
+
+    def _head(self, record: int) -> SignedHead | None:
+        """Give one record's head; None where it has none, or it cannot be read."""
+        try:
+            row = self._base.execute(_SELECT_HEAD, (record,)).fetchone()
+            return None if row is None else rows.head(self.beginning.session, row)
+        except JournalDamagedError:
+            return None
+        except READING as error:
+            if not is_damage(error):
+                raise self._failed(error) from error
+            return None
 
     def has_base(self) -> bool:
         """Say whether a replay can begin within this file.

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 UNSIGNED_NS = 10_000_000_000
 """Play behind an epoch's last head that no node leaves: ten times what it does where it is
 killed."""
+PAUSE_NS = 2_000_000_000
+"""What a step from one live snapshot to the next counts for as play, at most. Behind a disk that
+hung, a node writes its backlog and then the present within the second that it needs no head for."""
 
 
 @dataclass(slots=True)
@@ -39,8 +42,20 @@ class _Epoch:
     last: int = 0
     signed: int = 0
     """Newest record of it that a proved head names; 0: none."""
-    behind_ns: tuple[int, int] | None = None
-    """Time of the first and the last live snapshot behind that."""
+    behind_ns: int = 0
+    """Play behind that: the steps from one live snapshot to the next."""
+    last_ns: int | None = None
+    """Time of the last live snapshot behind it; None: there is none."""
+
+    def sign(self, record: int) -> None:
+        """Take a proved head of the last record."""
+        self.signed, self.behind_ns, self.last_ns = record, 0, None
+
+    def play(self, time_ns: int) -> None:
+        """Take a live snapshot that no head covers yet."""
+        if self.last_ns is not None:
+            self.behind_ns += min(abs(time_ns - self.last_ns), PAUSE_NS)
+        self.last_ns = time_ns
 
 
 class Signatures:
@@ -106,10 +121,9 @@ class Signatures:
             epoch = self._epoch = _Epoch(record.epoch, record.record, b"", begins=True)
         epoch.last = record.record
         if self._compare(record.record, digest, epoch.key):
-            epoch.signed, epoch.behind_ns = record.record, None
+            epoch.sign(record.record)
         elif record.kind == Kind.LIVE:
-            first_ns, last_ns = epoch.behind_ns or (record.time_ns, record.time_ns)
-            epoch.behind_ns = min(first_ns, record.time_ns), max(last_ns, record.time_ns)
+            epoch.play(record.time_ns)
 
     def finish(self, *, whole: bool) -> None:
         """Tell the heads that name no record of the chain, and what no head covers.
@@ -175,8 +189,7 @@ class Signatures:
         if epoch is None or epoch.signed == epoch.last:
             return
         first = max(epoch.signed + 1, epoch.first)
-        first_ns, last_ns = epoch.behind_ns or (0, 0)
-        behind = Unsigned(epoch.number, first, epoch.last, last_ns - first_ns)
+        behind = Unsigned(epoch.number, first, epoch.last, epoch.behind_ns)
         self._verdict.unsigned.append(behind)
         if self._changed or not self._is_given(epoch.key):
             return  # That was told, and says more.

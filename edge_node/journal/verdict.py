@@ -33,7 +33,7 @@ class Unsigned:
     last: int
     """The last of them."""
     play_ns: int
-    """From the first live snapshot among them to the last, ns."""
+    """From the first live snapshot among them to the last, ns; a pause counts for two seconds."""
 
 
 @dataclass(slots=True)

@@ -133,8 +133,11 @@ def _play(
     if from_text is not None or to_text is not None:
         raise click.UsageError("give --from and --to, or --last, and not both")
     kind = Kind.SMOOTHED if smoothed else Kind.LIVE
-    records = reader.records(past_pruned=True)
-    newest = max((record.time_ns for record in records if record.kind == kind), default=0)
+    newest = 0
+    for record in reader.records(past_pruned=True):
+        # The last one, not the latest: the node's clock may have been set back.
+        if record.kind == kind:
+            newest = record.time_ns
     if not newest:
         raise NotFoundError("the journal has no snapshot yet")
     return Play(newest - round(last * _S), newest)

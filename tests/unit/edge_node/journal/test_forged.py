@@ -285,6 +285,24 @@ def test_what_a_killed_node_leaves_unsigned_is_told(tmp_path: Path) -> None:
     assert behind.play_ns == 800_000_000
 
 
+def test_a_node_that_is_killed_just_after_its_disk_hung_is_no_forger(tmp_path: Path) -> None:
+    """Its backlog and what is live then lie seconds apart, behind one head."""
+    now = [START_NS]
+    journal = opened(tmp_path / "live", clock_ns=lambda: now[0])
+    frame_ns, hung_ns = 20_000_000, 12_000_000_000
+    journal.commit([_live(1, START_NS)])
+    now[0] += hung_ns
+    journal.commit([_live(1 + n, START_NS + n * frame_ns) for n in range(1, 49)])
+    for n in range(1, 16):
+        now[0] += frame_ns
+        journal.commit([_live(49 + n, now[0])])
+    shutil.copytree(tmp_path / "live", tmp_path / "killed", ignore=lambda *_: ["lock"])
+    journal.close()
+    verdict = _proved(tmp_path / "killed")
+    assert verdict.found == []
+    assert verdict.unsigned[0].play_ns < UNSIGNED_NS
+
+
 def test_records_that_pretend_to_be_of_no_epoch_are_seen(real: Real) -> None:
     relink(real.folder, appended([_note(1)], EPOCHS + 1))
     assert "does not begin one" in _whats(_proved(real.folder))

@@ -111,6 +111,44 @@ def test_a_file_that_somebody_removed_is_damage_nonetheless(writing: Journal) ->
     assert [found.record for found in verdict.found] == [gone.first]
 
 
+def test_damage_is_told_though_another_file_is_pruned_meanwhile(
+    writing: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = places(writing.folder)[-2]
+    with closing(sqlite3.connect(writing.folder / damaged.name)) as base, base:
+        base.execute("UPDATE records SET time_ns = 7 WHERE record = ?", (damaged.first + 1,))
+    real = JournalReader.checked
+
+    def then(reader: JournalReader) -> Iterator[Any]:
+        records = real(reader)
+        yield next(records)
+        _prune(writing, len(places(writing.folder)) - 1)
+        yield from records
+
+    monkeypatch.setattr(JournalReader, "checked", then)
+    verdict = verify(writing.folder, VerifyOptions(replay=False))
+    assert [found.record for found in verdict.found] == [damaged.first + 1]
+
+
+def test_a_file_that_cannot_be_read_is_told_though_others_are_pruned(writing: Journal) -> None:
+    records = JournalReader(writing.folder).records(past_pruned=True)
+    next(records)
+    _prune(writing, 3)
+    (writing.folder / places(writing.folder)[-2].name).write_bytes(b"no file of a journal")
+    with pytest.raises(JournalDamagedError):
+        list(records)
+
+
+def test_a_file_that_lost_its_log_as_it_went_is_no_damage(writing: Journal) -> None:
+    reader = JournalReader(writing.folder)
+    going, after, *_ = reader.places
+    writing._mark.prune(after.first)
+    with closing(sqlite3.connect(writing.folder / going.name)) as base, base:
+        base.execute("DELETE FROM records WHERE record = ?", (after.first - 1,))
+    with pytest.raises(JournalPrunedError):
+        list(reader.checked())
+
+
 def test_a_journal_is_exported_while_its_node_prunes_it(
     writing: Journal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

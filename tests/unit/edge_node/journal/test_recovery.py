@@ -19,17 +19,20 @@ import pytest
 
 from edge_node.journal import journal as journal_module
 from edge_node.journal.codec import decode
-from edge_node.journal.entries import Opened
+from edge_node.journal.entries import Opened, StateChanged
 from edge_node.journal.errors import JournalDamagedError, JournalError, JournalFullError
 from edge_node.journal.folder import ASIDE, places
 from edge_node.journal.keeping import KeepOptions, prune
 from edge_node.journal.mark import Mark, Marked, read_mark
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.recovery import recover
+from edge_node.journal.rows import PAGE_BYTES
 from edge_node.journal.segment import SegmentReader
 from edge_node.journal.segment_reading import is_damage
 from edge_node.journal.spare import NAME
-from tests.support.journals import Play, facts, opened, wait_for_spare
+from edge_node.journal.verdict import VerifyOptions
+from edge_node.journal.verifying import verify
+from tests.support.journals import Play, facts, key, opened, wait_for_spare
 
 CHECK_BYTES = 1 << 29
 LEAVE_WITHIN_S = 10.0
@@ -308,3 +311,44 @@ def test_a_mark_that_names_no_file_removes_none(tmp_path: Path) -> None:
     assert found is not None
     assert found.damages == ()
     assert len(places(tmp_path)) == 3
+
+
+def test_a_head_that_cannot_be_read_takes_no_other_with_it(tmp_path: Path) -> None:
+    journal = opened(tmp_path, sign_every_ns=1)
+    for number in range(100):
+        journal.commit([StateChanged("note", {"number": number})])
+    journal.close()
+    path = tmp_path / places(tmp_path)[0].name
+    heads = {head.record: head for head in JournalReader(tmp_path).heads()}
+    with closing(sqlite3.connect(path)) as base, base:
+        base.execute("UPDATE records SET time_ns = 7 WHERE record = 96")
+    content = bytearray(path.read_bytes())
+    page = content.index(heads[50].signature) // PAGE_BYTES * PAGE_BYTES
+    content[page : page + PAGE_BYTES] = bytes(PAGE_BYTES)
+    path.write_bytes(content)
+    again = opened(tmp_path)
+    assert again.recovered is not None
+    again.close()
+    left = {head.record: head for head in JournalReader(tmp_path).heads()}
+    assert 50 not in left
+    assert {2, 90} <= set(left)
+    assert "signed heads of records before it are lost" in again.recovered.damages[0].reason
+    assert verify(tmp_path, VerifyOptions(public_keys=(key().public,), replay=False)).found == []
+
+
+def test_a_head_that_was_changed_is_told_as_lost(tmp_path: Path) -> None:
+    journal = opened(tmp_path, sign_every_ns=1)
+    for number in range(10):
+        journal.commit([StateChanged("note", {"number": number})])
+    journal.close()
+    last = journal.tip.record
+    with closing(sqlite3.connect(tmp_path / places(tmp_path)[0].name)) as base, base:
+        base.execute("UPDATE heads SET signed_ns = 7 WHERE record = 4")
+        base.execute("UPDATE records SET time_ns = 7 WHERE record = ?", (last - 2,))
+    again = opened(tmp_path)
+    assert again.recovered is not None
+    again.close()
+    reason = again.recovered.damages[0].reason
+    assert reason.endswith("signed heads of records before it are lost: 1 are not what was signed")
+    left = [head.record for head in JournalReader(tmp_path).heads() if head.record < last - 2]
+    assert left == [number for number in range(1, last - 2) if number != 4]
