@@ -21,6 +21,10 @@ REMEMBERED_LOOKS = 24
 """Looks that are remembered of each camera."""
 SETTLED_LOOKS = 40
 """Looks after which a camera's noise is known."""
+EARLY_LOOKS = 10
+"""Looks after which there is a first idea of it."""
+SAME_LOOKS = 5
+"""A camera is dead where so many of QUIET_LOOKS looks are the one before to the bit."""
 FLICKER = 0.02
 """A camera of whose samples this share usually differs between two looks has noise."""
 COLLAPSE = 0.15
@@ -80,7 +84,11 @@ class Sight:
     marks: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED_LOOKS))
     """Checksums of sources without pixels."""
     count: int = 0
-    """Looks so far."""
+    """Looks that told what is usual, in this light."""
+    known: float = 0.0
+    """Share of samples that usually changed in the light before, until the new one is learnt."""
+    same: deque[bool] = field(default_factory=lambda: deque(maxlen=QUIET_LOOKS))
+    """Which looks were the one before to the bit."""
     contrast: float = 0.0
     """Standard deviation of the newest picture."""
     anchor: NDArray[np.float32] | None = None
@@ -126,20 +134,33 @@ class Sight:
         """
         if look.thumb is not None:
             self._lighting(now_ns, float(np.median(look.thumb)))
+        self.same.append(self._is_same(look))
+        # A dead camera teaches nothing; one that never had noise is often the same.
+        learn = learn and not (self.same[-1] and self.had_noise)
         if not np.isnan(look.changed):
             self._flicker(now_ns, look.changed, learn=learn)
-        self.count += 1
+        self.count += learn
+        if self.count >= SETTLED_LOOKS:
+            self.known = 0.0
         if look.mark:
             self.marks.append(look.mark)
         if look.thumb is not None:
             self._picture(now_ns, look.thumb)
 
+    def _is_same(self, look: Look) -> bool:
+        """Whether a look is the one before to the bit."""
+        if look.thumb is None:
+            return look.changed == 0.0
+        return bool(self.looks) and np.array_equal(pooled(look.thumb), self.looks[-1][1])
+
     def _lighting(self, now_ns: int, median_level: float) -> None:
-        """Forget what was learnt in another light: noise changes with a camera's gain."""
+        """Learn anew what is usual in another light: noise changes with a camera's gain."""
         light = median_level if self.light is None else self.light
         rate = min((now_ns - self.light_ns) / USUAL_NS, 1.0)
         self.light, self.light_ns = light + rate * (median_level - light), now_ns
         if abs(median_level - light) > LIT_SHARE * light + LIT_LEVELS:
+            # That it had noise stays true: a static picture that comes instead has none at all.
+            self.known = self.usual if self._usual_known else self.known
             self.light, self.usual, self.count, self.background = median_level, 0.0, 0, None
             self.shares.clear()
             self.samples.clear()
@@ -209,6 +230,23 @@ class Sight:
     def noisy(self) -> bool:
         """Whether it is known that the camera has noise."""
         return self.usual >= FLICKER and self.count >= SETTLED_LOOKS
+
+    @property
+    def _usual_known(self) -> bool:
+        return self.usual >= FLICKER and self.count >= EARLY_LOOKS
+
+    @property
+    def had_noise(self) -> bool:
+        """Whether there is a first idea that it has noise, or it had some in the light before."""
+        return self._usual_known or self.known >= FLICKER
+
+    @property
+    def dead(self) -> bool:
+        """Whether a camera that had noise shows one picture to the bit, in whatever light.
+
+        Less noise than in the light before is no sign of it: some always reaches the block means.
+        """
+        return self.had_noise and sum(self.same) >= SAME_LOOKS
 
     @property
     def occupied(self) -> bool:

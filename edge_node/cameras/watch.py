@@ -8,7 +8,8 @@ samples that differ from the look before.
 and stillness has not:
 
 - a sensor's noise goes away with the sensor: where a camera's background used to flicker, and now
-  nothing does any more, it is frozen, whatever the scene;
+  nothing does any more, it is frozen, whatever the scene; in another light, or soon after it was
+  attached, where it is not known yet what is usual, only if its picture stays the same to the bit;
 - somebody who is in the picture stands like a statue while other cameras see people move: the
   block means, in which noise averages out, stay what they were, and differ from the camera's own
   background; where the camera's noise goes on, several must have stopped at one moment, since one
@@ -204,7 +205,8 @@ class Watch:
     def _frozen(self, index: int, now_ns: int) -> str:
         sight, options = self._cameras[index].sight, self._options
         still_ns = sight.still_ns(now_ns)
-        if sight.noisy and sight.quiet and still_ns >= options.still_ns:
+        silenced = sight.dead or (sight.noisy and sight.quiet)
+        if silenced and still_ns >= options.still_ns:
             return f"nothing moves or flickers for {still_ns / _S:.1f} s"
         if sight.anchor is None:
             return ""

@@ -175,6 +175,61 @@ def test_a_camera_that_freezes_in_other_light_is_found_by_its_noise() -> None:
     assert [change[1:] for change in run.changes] == [("east", CameraState.FROZEN)]
 
 
+@pytest.mark.parametrize("level", [60.0, 110.0, 230.0])
+def test_a_placard_in_the_place_of_the_picture_is_frozen(level: float) -> None:
+    """A static picture is another light at first sight, but has no noise at all."""
+    run = game(Court(seed=3))
+    run.run(20.0)
+    placard = np.full((36, 64), level, np.float32)
+    placard[12:24, 20:44] = 0.5 * level
+    run.eyes[1].frozen = placard
+    run.run(FOUND_WITHIN_S)
+    assert run.state(1) is CameraState.FROZEN, run.verdicts
+    run.run(20.0)
+    assert [change[1:] for change in run.changes] == [("east", CameraState.FROZEN)]
+    run.eyes[1].frozen = None
+    run.run(1.5)
+    assert run.state(1) is CameraState.LIVE
+
+
+@pytest.mark.parametrize("lit_s", [0.3, 1.0, 2.0])
+def test_a_camera_that_freezes_soon_after_another_light_is_found(lit_s: float) -> None:
+    run = game(Court(seed=3))
+    run.run(20.0)
+    for eye in run.eyes:
+        eye.light = 1.2
+    run.run(lit_s)
+    run.freeze(1)
+    run.run(FOUND_WITHIN_S)
+    assert run.state(1) is CameraState.FROZEN, run.verdicts
+    run.run(20.0)
+    assert [change[1:] for change in run.changes] == [("east", CameraState.FROZEN)]
+
+
+def test_a_camera_that_freezes_soon_after_it_was_attached_is_found() -> None:
+    run = game(Court(seed=3))
+    run.run(1.0)
+    run.freeze(1)
+    run.run(FOUND_WITHIN_S)
+    assert run.state(1) is CameraState.FROZEN, run.verdicts
+    run.eyes[1].frozen = None
+    run.run(1.5)
+    assert run.state(1) is CameraState.LIVE
+
+
+@pytest.mark.parametrize("light", [0.6, 1.5])
+def test_a_light_with_next_to_no_noise_freezes_nobody(light: float) -> None:
+    """So little that no sample differs any more: only the block means still tremble."""
+    run = game(Court(seed=3, pause_s=0.0))
+    run.run(20.0)
+    run.court.stopped = True
+    run.run(2.0)
+    for eye in run.eyes:
+        eye.light, eye.flicker, eye.noise = light, 0.0, 0.03
+    run.run(20.0)
+    assert run.changes == []
+
+
 def test_when_nothing_moves_anywhere_nothing_is_claimed() -> None:
     for kind in KINDS.values():
         run = game(Court(seed=4), kind)
