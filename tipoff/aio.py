@@ -142,6 +142,8 @@ class AsyncTrackStream(FollowedSession):
         self._iterating = asyncio.Lock()
         self._not_before_s = 0.0
         """When the next connection may be made, however often somebody asks meanwhile."""
+        self._failure: Exception | None = None
+        """What it ended by, while nobody has been told."""
 
     async def open(self) -> Header:
         """Connect and wait for the header, trying again as long as the options allow.
@@ -149,15 +151,24 @@ class AsyncTrackStream(FollowedSession):
         Raises:
             ConflictError: It was closed before.
         """
-        async with self._iterating:
+        async with self._iterating, self._closing_on_failure():
             if self._closed.is_set():
                 raise stream_closed()
-            try:
-                await self._open()
-            except Exception:
-                await self.close()
-                raise
+            await self._open()
         return self.header
+
+    @contextlib.asynccontextmanager
+    async def _closing_on_failure(self) -> AsyncIterator[None]:
+        """Close it when it fails. Where its caller is cancelled meanwhile, the next one is told."""
+        try:
+            if self._failure is not None:
+                raise self._failure
+            yield
+        except Exception as error:
+            self._failure = error
+            await self.close()
+            self._failure = None
+            raise
 
     async def _open(self) -> None:
         while not self._closed.is_set():
@@ -215,18 +226,14 @@ class AsyncTrackStream(FollowedSession):
 
     async def _advance(self) -> Snapshot | Heartbeat | None:
         """Return the next snapshot or heartbeat; None at the end."""
-        async with self._iterating:
+        async with self._iterating, self._closing_on_failure():
             self._use(self._connection)
-            try:
-                while (response := await self._receive()) is not None:
-                    event = self._take(response)
-                    if self.end is not None and self._connection is not None:
-                        self._connection.acknowledge_now()
-                    if event is not None:
-                        return event
-            except Exception:
-                await self.close()
-                raise
+            while (response := await self._receive()) is not None:
+                event = self._take(response)
+                if self.end is not None and self._connection is not None:
+                    self._connection.acknowledge_now()
+                if event is not None:
+                    return event
             await self.close()
             return None
 
@@ -239,12 +246,11 @@ class AsyncTrackStream(FollowedSession):
             try:
                 return await self._connection.receive()
             except TipoffError as error:
-                if self.end is None:
-                    self._pause(error)
-                await self._hang_up()
                 if self.end is not None:
                     # Everything had come before the connection broke.
                     break
+                self._pause(error)
+                await self._hang_up()
         return None
 
     async def close(self) -> None:

@@ -179,6 +179,10 @@ class NodeProcess:
         code = self.process.wait(PATIENCE_S)
         assert self._reader is not None
         self._reader.join(PATIENCE_S)
+        if code:
+            # pytest shows it where the test did not want that.
+            assert self.process.stdout is not None
+            print(f"the node left with {code}:", self.process.stdout.read(), *self.log, sep="\n")
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()

@@ -415,6 +415,37 @@ def test_a_server_that_never_answers_is_given_up_also_by_a_caller_that_asks_for_
         run_aio(follow())
 
 
+def test_a_failure_is_told_also_where_the_caller_gave_up_while_the_stream_was_being_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closes = asyncio.Event()
+    close = AsyncConnection.close
+
+    async def close_slowly(connection: AsyncConnection) -> None:
+        await close(connection)
+        closes.set()
+        await asyncio.sleep(60)
+
+    async def follow() -> None:
+        async with AsyncClient(proxy.address, HASTY) as client:
+            for call in ("__anext__", "open"):
+                closes.clear()
+                stream = client.stream_tracks()
+                asking = asyncio.create_task(getattr(stream, call)())
+                await closes.wait()
+                asking.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+                with pytest.raises(DeadlineError):
+                    await getattr(stream, call)()
+                assert [snapshot async for snapshot in stream] == []
+
+    monkeypatch.setattr(AsyncConnection, "close", close_slowly)
+    with serving(make_hub(1)) as (_, address), proxying(address) as proxy:
+        proxy.hold()
+        run_aio(follow())
+
+
 def test_who_asks_for_a_moment_at_a_time_knocks_no_more_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
