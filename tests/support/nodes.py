@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -182,7 +183,8 @@ class NodeProcess:
         if code:
             # pytest shows it where the test did not want that.
             assert self.process.stdout is not None
-            print(f"the node left with {code}:", self.process.stdout.read(), *self.log, sep="\n")
+            said = [f"the node left with {code}:", self.process.stdout.read(), *self.log, ""]
+            sys.stdout.write("\n".join(said))
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
