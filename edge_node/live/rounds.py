@@ -103,7 +103,8 @@ class LiveRounds:
         One that has missed the beat before is silent, or later than the others by a beat: it would
         be waited for in vain.
         """
-        beats = [self._beats[camera].interval_ns for camera in self._current]
+        # A camera may have been forgotten since its frame came into the round.
+        beats = [b.interval_ns for camera, b in self._beats.items() if camera in self._current]
         beat_ns = min((beat for beat in beats if beat is not None), default=0.0)
         first_ns = min(frame.capture_time_ns for frame in self._current.values())
         missing = (beat for camera, beat in self._beats.items() if camera not in self._current)
@@ -120,7 +121,7 @@ class LiveRounds:
         return max(self._since_ns + self._hold_ns - now_ns, 0)
 
     def forget(self, camera: int) -> None:
-        """Do not wait for a camera until it gives frames again."""
+        """Do not wait for a camera until it gives frames again; what it gave is not taken back."""
         self._beats.pop(camera, None)
 
     def _end(self) -> list[Frame]:

@@ -277,6 +277,25 @@ def test_a_picture_where_nothing_can_look_costs_itself_alone() -> None:
     assert node.watch.left == {"unusable": 20}
 
 
+def test_a_frame_that_cannot_be_used_leaves_the_round_as_it_is() -> None:
+    node = PlayedNode()
+    node.play(range(10))
+    for beat in range(10, 20):
+        for camera in range(3):
+            node.cameras.put(camera, beat)
+        node.now_ns = beat * PERIOD_NS + 2
+        node.loop.turn()
+        # The round waits for the fourth camera, and has a frame of the one that now fails.
+        node.cameras.put(1, beat, picture=True)
+        node.now_ns += 1
+        node.loop.turn()
+        node.cameras.put(3, beat)
+        node.loop.turn()
+    node.close()
+    assert node.live.times_ns[-10:] == [beat * PERIOD_NS for beat in range(10, 20)]
+    assert {len(m.frame.snapshot) for m in node.live.published[-5:]} == {3}
+
+
 def test_where_no_cameras_frames_can_be_used_it_is_said_all_the_same() -> None:
     node = PlayedNode()
     for beat in range(40):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_node.frames import ObservedFrame
 from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
@@ -106,6 +108,48 @@ def test_a_forgotten_camera_is_not_waited_for() -> None:
     rounds.forget(1)
     rounds.add(frame(0, 10 * PERIOD))
     assert rounds.due(10 * PERIOD) is not None
+
+
+def test_what_a_camera_gave_before_it_was_forgotten_stays_in_its_round() -> None:
+    rounds = LiveRounds()
+    for at_ns, camera in steady(range(3), range(10)):
+        rounds.add(frame(camera, at_ns))
+        rounds.due(at_ns)
+    for camera in (0, 1):
+        rounds.add(frame(camera, 10 * PERIOD))
+    rounds.forget(1)
+    assert rounds.due(10 * PERIOD) is None, "camera 2 is waited for"
+    rounds.forget(0)
+    rounds.add(frame(2, 10 * PERIOD))
+    ended = rounds.due(10 * PERIOD)
+    assert ended is not None
+    assert [f.camera for f in ended] == [0, 1, 2]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["add", "forget", "due"]), st.integers(0, 3), st.integers(0, 30)),
+        max_size=60,
+    )
+)
+def test_whatever_happens_each_frame_is_in_one_round(steps: list[tuple[str, int, int]]) -> None:
+    rounds, now_ns, given_times = LiveRounds(), 0, []
+    ended: list[list[ObservedFrame]] = []
+    for what, camera, wait_ms in steps:
+        now_ns += wait_ms * MS
+        done = None
+        if what == "add":
+            given_times.append((camera, now_ns))
+            done = rounds.add(frame(camera, now_ns))
+        elif what == "forget":
+            rounds.forget(camera)
+        else:
+            done = rounds.due(now_ns)
+        ended.append(list(done or []))
+    ended.append(list(rounds.due(now_ns + 1000 * MS) or []))
+    for one in ended:
+        assert len({f.camera for f in one}) == len(one)
+    assert sorted((f.camera, f.arrived_ns) for one in ended for f in one) == sorted(given_times)
 
 
 def test_frames_of_one_trigger_stay_together_however_unevenly_they_arrive() -> None:
