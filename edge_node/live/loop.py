@@ -313,8 +313,13 @@ class LiveLoop:
         if self._newest_ns is not None and time_ns <= self._newest_ns:
             self._parts.watcher.left_out(len(frames), "not_newer")
             return None
+        try:
+            everybody, reported = self.perception.report(time_ns)
+        except TimeOutOfRangeError:
+            # A camera from the future has taken the tracker along, until the others are there.
+            self._parts.watcher.left_out(len(frames), "tracker_ahead")
+            return None
         self._newest_ns = time_ns
-        everybody, reported = self.perception.report(time_ns)
         self.perception.learn(answers, reported)
         self._judge_rig(time_ns)
         frame = TrackedFrame(time_ns, reported, health)
