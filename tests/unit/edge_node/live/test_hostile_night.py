@@ -17,8 +17,9 @@ from edge_node.frames import CameraFrame, ObservedFrame
 from edge_node.journal.digest import snapshot_digest
 from edge_node.journal.entries import Observed, Snapped
 from edge_node.perception import Frame
+from edge_node.pictures import ArrayPicture
 from tests.support.live import NOBODY, PlayedNode
-from tests.support.pipelines import IMAGE, PERIOD_NS
+from tests.support.pipelines import IMAGE, PERIOD_NS, WalkerInference, Walkers
 from tests.support.rigs import ring_rig
 
 NIGHTS = int(os.environ.get("TIPOFF_NIGHTS", "40"))
@@ -29,6 +30,8 @@ SHIFTS_NS = (0, 0, 0, 20 * MS, -40 * MS, 120 * MS, -300 * MS, 2_000 * MS, -3_600
 """How far a camera's clock may be off."""
 STEPS_NS = (PERIOD_NS,) * 40 + (0, 1 * MS, 90 * MS, 400 * MS, 6_000 * MS)
 """How long the loop may take until it looks again."""
+ODD_IMAGE = ArrayPicture(np.zeros((100, 100, 3), np.uint8))
+"""A picture that no camera of the rig can have made."""
 NOT_IN_A_ROUND = ("unusable", "clock_apart", "rate_lowered")
 
 
@@ -60,7 +63,10 @@ class Night:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
         cameras = self.dice.choice((2, 4, 6))
-        self.node = PlayedNode(ring_rig(cameras))
+        rig, self.inference = ring_rig(cameras), None
+        if self.dice.random() < 0.5:
+            self.inference = WalkerInference(Walkers(rig), seed, slow_s=0.0)
+        self.node = PlayedNode(rig, inference=self.inference)
         self.fates = [Fate() for _ in range(cameras)]
         self.given = 0
         self.waiting: list[Frame] = []
@@ -81,11 +87,16 @@ class Night:
             cameras.frames.sort(key=lambda frame: (frame.arrived_ns, frame.camera))
             self.given += len(cameras.frames)
             self.node.now_ns = now_ns
+            if self.inference is not None:
+                self.inference.failing = self.dice.random() < 0.1
+                cameras.overtaken += self.dice.choice((0, 0, 0, 1, 4))
             self.node.loop.turn()
             if self.dice.random() < 0.3:
                 self.node.now_ns = now_ns = now_ns + 3 * MS
                 self.node.loop.turn()
         self.node.close()
+        if self.inference is not None:
+            self.inference.close()
 
     def lot(self, camera: int, beat: int) -> Fate:
         """Say what a camera is like now."""
@@ -102,12 +113,16 @@ class Night:
             return
         node, name = self.node, self.node.rig.names[camera]
         if lot.kind == "unusable":
-            picture = CameraFrame(camera, name, now_ns, beat, IMAGE, now_ns + lot.late_ns)
-            self.waiting.append(picture)
+            self.waiting.append(
+                CameraFrame(camera, name, now_ns, beat, ODD_IMAGE, now_ns + lot.late_ns)
+            )
             return
         true_ns = BEGAN_NS if lot.kind == "still" else now_ns
         time_ns = true_ns + lot.shift_ns
-        picture = CameraFrame(camera, name, time_ns, beat, IMAGE)
+        picture = CameraFrame(camera, name, time_ns, beat, IMAGE, now_ns + lot.late_ns)
+        if self.inference is not None and lot.kind in {"well", "twice", "still"}:
+            self.waiting += [picture, picture] if lot.kind == "twice" else [picture]
+            return
         seen = NOBODY if lot.kind == "nobody" else node.walkers.seen(picture)
         if lot.kind == "nan":
             seen[..., self.dice.randrange(3)] = np.nan

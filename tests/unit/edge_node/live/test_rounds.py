@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge_node.frames import ObservedFrame
 from edge_node.live.rounds import LiveRounds, RoundOptions, round_time_ns
+from edge_node.perception import Frame
 
 MS = 1_000_000
 PERIOD = 20 * MS
@@ -134,7 +135,7 @@ def test_what_a_camera_gave_before_it_was_forgotten_stays_in_its_round() -> None
 )
 def test_whatever_happens_each_frame_is_in_one_round(steps: list[tuple[str, int, int]]) -> None:
     rounds, now_ns, given_times = LiveRounds(), 0, []
-    ended: list[list[ObservedFrame]] = []
+    ended: list[list[Frame]] = []
     for what, camera, wait_ms in steps:
         now_ns += wait_ms * MS
         done = None
