@@ -22,6 +22,7 @@ from edge_node.clock import Pace
 from edge_node.description import EndReason, SessionDescription, TimeBase
 from edge_node.epochs import next_epoch
 from edge_node.hub import Hub
+from edge_node.memory import share_heaps
 from edge_node.results import ResultFiles
 from edge_node.server import ServerOptions, StreamServer
 from edge_node.session import open_session
@@ -117,6 +118,7 @@ def serve(options: SessionOptions, how: ServeOptions) -> None:
         TipoffError: As `edge_node.session.open_session` and `edge_node.pipeline.Pipeline.run` say;
             subscribers are told before.
     """
+    share_heaps()
     with stop_on_signals() as stop, open_session(options, _say) as session:
         hub = Hub(describe_session(session, how.session_name, next_epoch(how.session_name)))
         server = StreamServer([hub], ServerOptions(listen=how.listen))

@@ -9,6 +9,7 @@ import click
 
 from edge_node.live.node import LiveNode
 from edge_node.live.opening import open_parts
+from edge_node.memory import share_heaps
 from edge_node.serving import stop_on_signals
 from edge_node.signals import ToldToGo, interrupt_on_term
 from tipoff.console import configure_logging, name_process
@@ -27,6 +28,7 @@ def run_session(settings: SessionSettings, *, as_json: bool = False) -> None:
     Raises:
         TipoffError: As `edge_node.live.node` says.
     """
+    share_heaps()
     configure_logging(level=settings.telemetry.log_level)
     name_process(node=settings.node, session=settings.name)
     with stop_on_signals() as stop:
