@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,7 +22,6 @@ from edge_node.cameras.group import Cameras
 from edge_node.description import EndReason, StreamKind
 from edge_node.hub import Hub
 from edge_node.journal.entries import Ended
-from edge_node.journal.folder import file_bytes, places
 from edge_node.live.admin import AdminServer
 from edge_node.live.by_hand import ByHand
 from edge_node.live.committer import Committer
@@ -47,6 +45,7 @@ from edge_node.live.opening import (
     trace_options,
 )
 from edge_node.live.parts import LoopParts
+from edge_node.live.showing import Showing
 from edge_node.live.vitals import CONDITIONS, VitalParts, Vitals
 from edge_node.live.watching import Watching
 from edge_node.ring import HubLimits
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
     from edge_node.description import SignedHead
     from edge_node.frames import CameraHealth, Degradation, NodeState, TrackedFrame
     from edge_node.serving import Stop
+
 DRAIN_WITHIN_S = 5.0
 """How long subscribers are given to take what is left."""
 SOCKET = "admin.sock"
@@ -276,40 +276,13 @@ class LiveNode:
         running.callback(self._leaving.step, "admin", admin.stop, ENDED_UNTIL_S)
 
     def _start_metrics(self, running: ExitStack) -> None:
-        self.metrics.ask(self._show)
+        self.metrics.ask(Showing(self, self._opened, self._committer))
         listen = self._opened.settings.listen.metrics
         if listen == "off":
             return
         host, _, port = listen.rpartition(":")
         self.metrics_address, close = self.metrics.serve(host, int(port))
         running.callback(self._leaving.step, "metrics", close, ENDED_UNTIL_S)
-
-    def _show(self, metrics: Metrics) -> None:
-        """Show what is only known when it is asked for."""
-        version = metadata.version("tipoff")
-        metrics["tipoff_node_info"].labels(self.name, self.session, version).set(1)
-        metrics["tipoff_epoch"].set(self.epoch)
-        metrics["tipoff_ready"].set(self.ready)
-        metrics["tipoff_subscribers"].set(self.subscribers)
-        metrics["tipoff_journal_waiting"].set(self._committer.waiting)
-        journal = self._opened.journal
-        metrics["tipoff_journal_records"].set(journal.tip.record)
-        sizes = [file_bytes(journal.folder, place) for place in places(journal.folder)]
-        metrics["tipoff_journal_bytes"].set(sum(sizes))
-        statuses = self.group.status()
-        metrics.show_cameras([status.health for status in statuses])
-        for status in statuses:
-            name = status.health.name
-            metrics.count_up("tipoff_camera_reconnects_total", (name,), status.reconnects)
-            for reason, count in status.dropped.items():
-                metrics.count_up("tipoff_camera_dropped_frames_total", (name, reason), count)
-        for kind, hub in self.hubs.items():
-            metrics["tipoff_hub_held_bytes"].labels(kind).set(hub.held_bytes)
-        metrics.show_availability(self.state.availability)
-        metrics.show_degradations(self.state.degradations)
-        if self._opened.inference is not None:
-            for stage, seconds in self._opened.inference.times.seconds.items():
-                metrics.count_up("tipoff_inference_seconds_total", (stage,), seconds)
 
     # ---- asked by those who run it
 
