@@ -9,31 +9,32 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_node.cameras.address import SourceKind, parse_source
 from edge_node.cameras.errors import CameraUnfitError, SourceError
+from edge_node.cameras.place import Attached, Current, Judgement, Place
 from edge_node.cameras.slot import OBSERVATIONS, OVERTAKEN, PICTURES, Slot, Tally
 from edge_node.cameras.source import Schedule, SourceOptions, Surroundings, open_source
-from edge_node.cameras.watch import BLIND, Verdict, Watch, WatchOptions
+from edge_node.cameras.watch import BLIND, Watch, WatchOptions
 from edge_node.cameras.worker import CameraWorker, RetryOptions, WorkerParts
 from edge_node.errors import FrameSizeError
-from edge_node.frames import CameraHealth, CameraState, CaptureClock
 from edge_node.sizes import size_factor
 from tipoff.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from accel import Rig
     from edge_node.cameras.address import Address
+    from edge_node.cameras.place import CameraStatus
     from edge_node.cameras.slot import Drop
     from edge_node.cameras.source import PacketTap, Taken
-    from edge_node.cameras.watch import Look
+    from edge_node.frames import CameraHealth, CameraState
     from edge_node.perception import Frame
 
 JOINTS = 17
@@ -62,80 +63,6 @@ class CamerasOptions:
     """Gives what takes a camera's encoded packets, such as `edge_node.cameras.ring.Ring.tap`."""
 
 
-@dataclass(frozen=True, slots=True)
-class CameraStatus:
-    """Everything about one camera, for those who run the node."""
-
-    health: CameraHealth
-    """As the streams tell it."""
-    source: str
-    """Where its frames come from, without credentials; empty: it has no source."""
-    reconnects: int
-    """Times that it was connected anew."""
-    dropped: Mapping[str, int]
-    """Frames that were dropped so far, by where and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Judgement:
-    state: CameraState
-    detail: str
-    left_out: bool
-
-
-class _Attached:
-    """A source that is attached to a camera, and what its thread says of it."""
-
-    def __init__(self, group: Cameras, camera: int, address: Address) -> None:
-        self._group, self.camera, self.address = group, camera, address
-        self.worker: CameraWorker | None = None
-
-    def saw(self, camera: int, now_ns: int, look: Look | None) -> None:
-        """Pass it on, if this is still the camera's source."""
-        with self._group._current(self) as watch:
-            if watch is not None:
-                watch.saw(camera, now_ns, look)
-
-    def lost(self, camera: int, now_ns: int, why: str) -> None:
-        """Pass it on, if this is still the camera's source."""
-        with self._group._current(self) as watch:
-            if watch is not None:
-                watch.lost(camera, now_ns, why)
-
-    def finished(self, camera: int, now_ns: int, failure: str) -> None:
-        """Pass it on, if this is still the camera's source."""
-        with self._group._current(self) as watch:
-            if watch is not None:
-                watch.finished(camera, now_ns, failure)
-
-
-class _Current:
-    """The watch under its lock, if a source is still its camera's."""
-
-    def __init__(self, lock: threading.Lock, watch: Watch | None) -> None:
-        self._lock, self._watch = lock, watch
-
-    def __enter__(self) -> Watch | None:
-        return self._watch
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
-@dataclass(slots=True)
-class _Place:
-    """A camera of the rig."""
-
-    name: str
-    tally: Tally
-    attached: _Attached | None = None
-    slot: Slot | None = None
-    judged: _Judgement | None = None
-    frames: int = 0
-    last_ns: int | None = None
-    earlier_connections: int = 0
-
-
 class Cameras:
     """The cameras of a rig. Any thread may call any method; one thread at a time takes.
 
@@ -159,7 +86,7 @@ class Cameras:
         self._lock = threading.Lock()
         self._changing = threading.Lock()
         self._watch = Watch(rig.names, self._options.watch)
-        self._places = [_Place(name, Tally(index)) for index, name in enumerate(rig.names)]
+        self._places = [Place(name, Tally(index)) for index, name in enumerate(rig.names)]
         self._leaving: list[CameraWorker] = []
         self._closed = False
 
@@ -215,7 +142,7 @@ class Cameras:
 
     def _attach(self, index: int, address: Address, options: SourceOptions) -> None:
         place = self._places[index]
-        attached = _Attached(self, index, address)
+        attached = Attached(self._current, index, address)
         depth = OBSERVATIONS if address.observed else PICTURES
         slot = Slot(depth, place.tally, self._wake)
         tap = self._options.tap(place.name) if self._options.tap is not None else None
@@ -264,10 +191,10 @@ class Cameras:
                 camera=name,
             )
 
-    def _current(self, attached: _Attached) -> _Current:
+    def _current(self, attached: Attached) -> Current:
         self._lock.acquire()
         mine = self._places[attached.camera].attached is attached
-        return _Current(self._lock, self._watch if mine else None)
+        return Current(self._lock, self._watch if mine else None)
 
     # ---- frames -------------------------------------------------------------------------------
 
@@ -324,61 +251,21 @@ class Cameras:
         """
         place = self._places[self._index(name)]
         with self._lock:
-            place.judged = None if state is None else _Judgement(state, detail, left_out)
+            place.judged = None if state is None else Judgement(state, detail, left_out)
 
     def health(self) -> tuple[CameraHealth, ...]:
         """Give how every camera does, in the rig's order."""
         with self._lock:
             verdicts = self._watch.judge(time.monotonic_ns())
             return tuple(
-                self._health(place, verdict)
-                for place, verdict in zip(self._places, verdicts, strict=True)
+                place.health(verdict) for place, verdict in zip(self._places, verdicts, strict=True)
             )
 
     def status(self) -> tuple[CameraStatus, ...]:
         """Give everything about every camera, in the rig's order."""
         return tuple(
-            CameraStatus(
-                health=health,
-                source=attached.address.shown if attached is not None else "",
-                reconnects=max(self._connections(place) - 1, 0),
-                dropped=place.tally.counts,
-            )
-            for health, place, attached in self._as_they_are()
+            place.status(health) for health, place in zip(self.health(), self._places, strict=True)
         )
-
-    def _as_they_are(self) -> Iterator[tuple[CameraHealth, _Place, _Attached | None]]:
-        for health, place in zip(self.health(), self._places, strict=True):
-            # Asked for once: it may be taken away at any moment.
-            yield health, place, place.attached
-
-    def _connections(self, place: _Place) -> int:
-        attached = place.attached
-        worker = attached.worker if attached is not None else None
-        return place.earlier_connections + (worker.connections if worker is not None else 0)
-
-    def _health(self, place: _Place, verdict: Verdict) -> CameraHealth:
-        worker = place.attached.worker if place.attached is not None else None
-        clock = worker.clock if worker is not None else None
-        health = CameraHealth(
-            name=place.name,
-            state=verdict.state,
-            frames=place.frames,
-            dropped=place.tally.total,
-            last_capture_time_ns=place.last_ns,
-            detail=verdict.detail,
-            clock=clock.clock if clock is not None else CaptureClock.RECORDING,
-            clock_jitter_ns=clock.jitter_ns if clock is not None else 0,
-            left_out=verdict.state in BLIND or place.attached is None,
-        )
-        if verdict.state is not CameraState.LIVE:
-            return health
-        judged = place.judged
-        if judged is not None:
-            return replace(
-                health, state=judged.state, detail=judged.detail, left_out=judged.left_out
-            )
-        return replace(health, detail=clock.detail) if clock is not None else health
 
     # ---- the end ------------------------------------------------------------------------------
 

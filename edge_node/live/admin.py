@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from edge_node.cameras.group import CameraStatus
+    from edge_node.cameras.place import CameraStatus
     from edge_node.description import SignedHead
     from edge_node.frames import NodeState
 

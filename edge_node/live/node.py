@@ -59,7 +59,7 @@ from tipoff.errors import ConflictError, InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from edge_node.cameras.group import CameraStatus
+    from edge_node.cameras.place import CameraStatus
     from edge_node.cameras.ring import Ring
     from edge_node.description import SignedHead
     from edge_node.frames import CameraHealth, Degradation, NodeState, TrackedFrame

@@ -21,7 +21,7 @@ from edge_node.utc import utc_ns
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edge_node.cameras.group import CameraStatus
+    from edge_node.cameras.place import CameraStatus
     from edge_node.description import SignedHead
     from edge_node.frames import CameraHealth, Degradation, TrackedFrame
     from edge_node.hub import Hub

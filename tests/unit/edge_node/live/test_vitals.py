@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from edge_node.availability import AvailabilityRules, Officials
-from edge_node.cameras.group import CameraStatus
+from edge_node.cameras.place import CameraStatus
 from edge_node.description import SignedHead, StreamKind, TimeBase
 from edge_node.frames import CameraHealth, CameraState, CaptureClock
 from edge_node.live.vitals import CONDITIONS, ENDED_LOOKS, VitalParts, Vitals
