@@ -13,32 +13,29 @@ One client may be used by any number of threads.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import grpc
 import numpy as np
-from tritonclient.grpc import service_pb2
 
 from triton_models import wire
-from triton_models.errors import BadRequestError, ServerUnavailableError
+from triton_models.errors import BadRequestError
+from triton_models.registering import ServerRegistrar
+from triton_models.sending import Call, Sending
 from triton_models.slots import CHANNELS, SharedFrame, SlotPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from types import TracebackType
     from typing import Self
 
     from numpy.typing import NDArray
 
-    from tipoff.errors import TipoffError
+    from triton_models.sending import Result
 
-Result = TypeVar("Result")
 MAX_SLOTS = 256
-UNREGISTER_S = 2.0
-_KNOWN_REGION = "already in manager"
-_LOST_REGION = "Unable to find shared memory region"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class InferenceClient:
         self._channel = wire.open_channel(address)
         self.stub = wire.open_stub(self._channel)
         self.rescue = ThreadPoolExecutor(1, thread_name_prefix="tipoff-rescue")
-        self._slots = SlotPool(self.options.slots, _Registrar(self))
+        self._slots = SlotPool(self.options.slots, ServerRegistrar(self))
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +162,7 @@ class InferenceClient:
         query = query or PeopleQuery()
         region = _box_array(query.region) if query.region is not None else None
         extra = [] if region is None else [wire.ArrayInput("REGION", region)]
-        call = _Call("people_frame", extra, _set_only(query), self._deadline(deadline_s))
+        call = Call("people_frame", extra, _set_only(query), self._deadline(deadline_s))
         return self._send_frame(frame, call, _read_people)
 
     def pose_crops(
@@ -205,7 +202,7 @@ class InferenceClient:
         if pose_model is not None:
             parameters["pose_model"] = pose_model
         boxes = wire.ArrayInput("BOXES", np.asarray(boxes_px, np.float32))
-        call = _Call("pose_crops", [boxes], parameters, self._deadline(deadline_s))
+        call = Call("pose_crops", [boxes], parameters, self._deadline(deadline_s))
         return self._send_frame(frame, call, _read_poses)
 
     def people_jpeg(self, data: bytes, deadline_s: float | None = None) -> People:
@@ -219,7 +216,7 @@ class InferenceClient:
             BadRequestError: it is no JPEG that can be used, and why.
         """
         image = wire.ArrayInput("IMAGE", np.frombuffer(data, np.uint8))
-        call = _Call("people_jpeg", [image], {}, self._deadline(deadline_s))
+        call = Call("people_jpeg", [image], {}, self._deadline(deadline_s))
         return self._send(call, [], _read_people, None).result()
 
     def _deadline(self, deadline_s: float | None) -> float:
@@ -228,7 +225,7 @@ class InferenceClient:
     def _send_frame(
         self,
         frame: NDArray[np.uint8] | SharedFrame,
-        call: _Call,
+        call: Call,
         read: Callable[[Any], Result],
     ) -> Future[Result]:
         """Send a call whose first input is the frame."""
@@ -243,7 +240,7 @@ class InferenceClient:
 
     def _send(
         self,
-        call: _Call,
+        call: Call,
         inputs: list[wire.ArrayInput | wire.RegionInput],
         read: Callable[[Any], Result],
         shared: SharedFrame | None,
@@ -252,132 +249,9 @@ class InferenceClient:
         request = wire.build_request(call.model, [*inputs, *call.inputs], call.parameters)
         if shared is not None:
             shared.pool.hold(shared.slot)
-        sending = _Sending(self, call, request, read, shared)
+        sending = Sending(self, call, request, read, shared)
         sending.start()
         return sending.future
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A call without its frame."""
-
-    model: str
-    inputs: list[wire.ArrayInput]
-    parameters: dict[str, str | int | float]
-    deadline_s: float
-
-
-class _Sending(Generic[Result]):
-    """One request on its way; when the server has forgotten our memory, it is sent once more."""
-
-    def __init__(
-        self,
-        client: InferenceClient,
-        call: _Call,
-        request: Any,
-        read: Callable[[Any], Result],
-        shared: SharedFrame | None,
-    ) -> None:
-        self.future: Future[Result] = Future()
-        self.future.set_running_or_notify_cancel()
-        self._client, self._call, self._request = client, call, request
-        self._read, self._shared = read, shared
-        self._tries_left = 1 if shared is None else 2
-
-    def start(self) -> None:
-        """Send it; the answer comes on a thread of gRPC's."""
-        self._tries_left -= 1
-        try:
-            answer = self._client.stub.ModelInfer.future(
-                self._request, timeout=self._call.deadline_s
-            )
-        except ValueError:  # how gRPC says that the channel is closed
-            self._finish_with(ServerUnavailableError("the client has been closed"))
-        else:
-            answer.add_done_callback(self._answered)
-
-    def _answered(self, answer: Any) -> None:
-        try:
-            result = self._read(wire.read_outputs(answer.result()))
-        except grpc.RpcError as error:
-            self._failed(error)
-        except grpc.FutureCancelledError:
-            self._finish_with(ServerUnavailableError("the client was closed during the call"))
-        except Exception as error:
-            self._finish_with(error)
-        else:
-            self._release()
-            self.future.set_result(result)
-
-    def _failed(self, error: grpc.RpcError) -> None:
-        if self._tries_left and _LOST_REGION in (error.details() or ""):
-            self._client.rescue.submit(self._again)
-        else:
-            translated = wire.translate_error(error, self._client.address, self._call.model)
-            self._finish_with(translated)
-
-    def _again(self) -> None:
-        """Register the memory anew, as after a restart of the server, and send it again."""
-        assert self._shared is not None
-        try:
-            self._shared.pool.register_again(self._shared.slot)
-        except Exception as error:
-            self._finish_with(error)
-        else:
-            self.start()
-
-    def _finish_with(self, error: BaseException) -> None:
-        self._release()
-        self.future.set_exception(error)
-
-    def _release(self) -> None:
-        if self._shared is not None:
-            self._shared.pool.drop(self._shared.slot)
-
-
-class _Registrar:
-    """Registers slots with the client's server."""
-
-    def __init__(self, client: InferenceClient) -> None:
-        self._client = client
-        self._silent = False
-
-    def register(self, region: str, key: str, size: int) -> None:
-        """Make a segment known to the server."""
-        request = service_pb2.SystemSharedMemoryRegisterRequest(
-            name=region, key=key, offset=0, byte_size=size
-        )
-        try:
-            self._client.stub.SystemSharedMemoryRegister(
-                request, timeout=self._client.options.deadline_s
-            )
-        except grpc.RpcError as error:
-            if _KNOWN_REGION in (error.details() or ""):
-                return
-            raise _registering_failed(error, self._client.address) from error
-
-    def unregister(self, region: str) -> None:
-        """Let the server forget a region; a server that is gone has forgotten it."""
-        if self._silent:
-            return
-        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=region)
-        try:
-            self._client.stub.SystemSharedMemoryUnregister(request, timeout=UNREGISTER_S)
-        except grpc.RpcError as error:
-            # One that hangs is not waited for once a slot.
-            self._silent = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        except ValueError:
-            return  # how gRPC says that the channel is closed
-
-
-def _registering_failed(error: grpc.RpcError, address: str) -> TipoffError:
-    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return wire.translate_error(error, address, "the server")
-    return ServerUnavailableError(
-        f"the server at {address} cannot use this machine's shared memory ({error.details()}): "
-        "if it runs elsewhere, send frames as bytes (shared_memory=False)",
-        address=address,
-    )
 
 
 def _checked_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
