@@ -25,7 +25,8 @@ from accel.health import CameraHealth, Estimate, Health, Verdict
 from accel.plan import Plan, PlanBudget, PlannedDetect, PlannedPose
 from accel.rig import Rig
 from accel.skeleton import COCO17, Skeleton
-from accel.tracker import Prediction, Snapshot, Tracker, TrackerOptions
+from accel.tracker import Prediction, Snapshot, Tracker
+from accel.tracker_options import TrackerOptions
 from accel.triangulation import Triangulation, triangulate
 
 __all__ = [
