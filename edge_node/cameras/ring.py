@@ -136,6 +136,13 @@ class CameraTap:
         if self._stream is not stream:
             self._stream, self._filter = stream, None
             self._connections += 1
+        try:
+            data = self._data(stream, packet, head)
+        except (av.FFmpegError, OSError, ValueError):
+            # A damaged packet costs the ring itself, as it costs the decoder, and no camera.
+            self._filter = None
+            self._ring.lose(self._camera)
+            return
         self._ring.put(
             _Held(
                 camera=self._camera,
@@ -143,7 +150,7 @@ class CameraTap:
                 codec=context.name,
                 size_px=(context.width, context.height),
                 head=head if head.startswith(START_CODES) else b"",
-                data=self._data(stream, packet, head),
+                data=data,
                 pts=packet.pts or 0,
                 dts=packet.dts if packet.dts is not None else packet.pts or 0,
                 base=packet.time_base or TICK,
@@ -197,9 +204,14 @@ class Ring:
 
     @property
     def lost(self) -> Mapping[str, int]:
-        """Packets that were not kept because the disk was too slow or refused them, by camera."""
+        """Packets that were not kept, by camera: damaged, or not taken by the disk."""
         with self._lock:
             return dict(self._lost)
+
+    def lose(self, camera: str) -> None:
+        """Count a packet that cannot be kept as it came."""
+        with self._lock:
+            self._lost[camera] += 1
 
     def put(self, held: _Held) -> None:
         """Take a packet, or leave it out where too much waits already."""

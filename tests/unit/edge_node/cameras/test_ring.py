@@ -14,7 +14,10 @@ import pytest
 import structlog
 
 from edge_node.cameras import ring as module
+from edge_node.cameras.files import VideoFileSource
 from edge_node.cameras.ring import Ring, RingOptions, cameras_in, segments
+from edge_node.cameras.slot import Tally
+from edge_node.cameras.source import Schedule, SourceOptions, Surroundings
 from tests.support.videos import VideoSpec, make_video, number_of
 
 S = 1_000_000_000
@@ -61,6 +64,28 @@ def test_what_was_sent_can_be_played(tmp_path: Path, codec: str) -> None:
     assert [round(at * RATE) for at, _ in seen] == list(range(24))
     assert cameras_in(tmp_path / "ring") == ["cam"]
     assert ring.lost == {}
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_damaged_packet_costs_the_ring_itself_and_no_camera(tmp_path: Path, codec: str) -> None:
+    path = make_video(tmp_path, codec, VideoSpec(codec=codec, frames=24, rate_hz=RATE))
+    with av.open(str(path)) as container:
+        fifth = [packet for packet in container.demux(video=0) if packet.size][5]
+        place, size = fifth.pos, fifth.size
+    assert place is not None
+    data = bytearray(path.read_bytes())
+    data[place : place + size] = b"\xff" * size
+    path.write_bytes(data)
+    ring, tally = Ring(tmp_path / "ring"), Tally(0)
+    around = Surroundings("cam", Schedule(), tally, SourceOptions(), ring.tap("cam"))
+    taken = list(VideoFileSource(path, around).frames(threading.Event()))
+    ring.close()
+    assert len(taken) == 23
+    assert tally.counts == {"undecodable": 1}
+    assert ring.lost == {"cam": 1}
+    (segment,) = segments(tmp_path / "ring", "cam")
+    with av.open(str(segment.path)) as container:
+        assert sum(1 for packet in container.demux(video=0) if packet.size) == 23
 
 
 def test_nothing_is_encoded_again(tmp_path: Path) -> None:
