@@ -73,6 +73,9 @@ class VideoFileSource:
             if not length_ns:
                 return
             begin_ns += length_ns
+            if not joined:
+                # Nothing in it could be decoded: no picture has kept the pace.
+                self._schedule.wait_for(begin_ns, stop)
 
     def _length_ns(self) -> int:
         """Give how long a turn of the file is."""

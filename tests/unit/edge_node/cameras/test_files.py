@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import ClassVar
 
+import av
 import numpy as np
 
 from edge_node.cameras.files import ObservationsSource, VideoFileSource
@@ -45,6 +47,46 @@ def test_a_film_that_is_behind_is_not_played_to_its_end(tmp_path: Path) -> None:
     schedule = hurried()
     assert list(VideoFileSource(path, around(schedule)).frames(schedule.stop)) == []
     assert schedule.asked <= 4 < FRAMES
+
+
+class Impatient(Tally):
+    """Stops whoever leaves out more than two turns of the film."""
+
+    stop = threading.Event()
+
+    def add(self, reason: str, capture_time_ns: int | None = None, frames: int = 1) -> None:
+        super().add(reason, capture_time_ns, frames)
+        if self.total > 2 * FRAMES:
+            self.stop.set()
+
+
+class Waiting(Schedule):
+    """A game that stands at its beginning, and is stopped when somebody waits for it."""
+
+    waited: ClassVar[list[int]] = []
+
+    def position_ns(self) -> int:
+        return 0
+
+    def wait_for(self, position_ns: int, stop: threading.Event) -> None:
+        self.waited.append(position_ns)
+        stop.set()
+
+
+def test_a_film_without_a_sound_picture_turns_at_its_own_pace(tmp_path: Path) -> None:
+    path = make_video(tmp_path, "torn", VideoSpec(codec="h264", frames=FRAMES, rate_hz=20))
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for place, size in places:
+        assert place is not None
+        data[place : place + size] = b"\xff" * size
+    path.write_bytes(data)
+    tally, schedule = Impatient(0), Waiting()
+    around = Surroundings("cam", schedule, tally, SourceOptions(loop=True))
+    assert list(VideoFileSource(path, around).frames(tally.stop)) == []
+    assert tally.counts == {"undecodable": FRAMES}
+    assert schedule.waited == [FRAMES * S // 20], "until its next turn"
 
 
 def test_a_recording_that_is_behind_is_not_played_to_its_end(tmp_path: Path) -> None:
