@@ -82,6 +82,8 @@ class Vitals:
         self._said: object = None
         self._finished = False
         self._ended_looks = 0
+        self._looking = threading.Lock()
+        """Held over a look: what is said last is how things stand."""
         self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
         self.state = NodeState()
         """How things stood at the last look."""
@@ -121,7 +123,11 @@ class Vitals:
                 log.exception("the node's pulse failed")
 
     def look(self) -> None:
-        """Look once."""
+        """Look once; any thread may, one after the other."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         parts, now_ns = self._parts, utc_ns()
         statuses = parts.cameras()
         cameras = [status.health for status in statuses]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -115,6 +116,48 @@ def camera(name: str, last_ns: int) -> CameraHealth:
     """A live camera."""
     clock = CaptureClock.RECORDING
     return CameraHealth(name, CameraState.LIVE, 1, 0, last_ns, clock=clock)
+
+
+class HeldSigns(Signs):
+    """A journal that is held up when it is asked first."""
+
+    def __init__(self) -> None:
+        self.asked, self.goes_on = threading.Event(), threading.Event()
+
+    def head(self) -> SignedHead:
+        """Give a head, the first time only when it may go on."""
+        if not self.asked.is_set():
+            self.asked.set()
+            assert self.goes_on.wait(30)
+        return super().head()
+
+
+def test_what_was_turned_off_by_hand_is_not_said_otherwise_by_a_look_that_began_before() -> None:
+    officials, signs, said = Officials(), HeldSigns(), list[Any]()
+    hub: Any = Hub()
+    hub.beat = lambda state, _head: said.append(state.availability.detail)
+    parts = VitalParts(
+        officials=officials,
+        hubs={StreamKind.LIVE: hub},
+        journal=signs,
+        cameras=list,
+        degradations=tuple,
+        readiness=Readiness(CONDITIONS, lambda _ready: None),
+    )
+    vitals = Vitals(parts)
+    before = threading.Thread(target=vitals.look, daemon=True)
+    before.start()
+    assert signs.asked.wait(30)
+    officials.turn_off("test: a hand")
+    after = threading.Thread(target=vitals.look, daemon=True)
+    after.start()
+    after.join(0.3)  # long enough to overtake the other one, if it could
+    signs.goes_on.set()
+    before.join(30)
+    after.join(30)
+    assert said == ["no snapshot has come", "by hand: test: a hand"]
+    assert vitals.state.availability is not None
+    assert vitals.state.availability.detail == said[-1]
 
 
 def test_cameras_that_keep_their_recordings_times_are_not_silent() -> None:
