@@ -114,8 +114,9 @@ class LoadPolicy:
 
     @property
     def step(self) -> LoadStep:
-        """What is in force."""
-        return self.options.steps[self.level - 1] if self.level else FULL
+        """What is in force; any thread may ask."""
+        level = self.level  # once: it may change meanwhile
+        return self.options.steps[level - 1] if level else FULL
 
     def count(self, now_ns: int, frames: int, overtaken: int) -> bool:
         """Take in a round, and say whether the step has changed.

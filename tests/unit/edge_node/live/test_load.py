@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from edge_node.frames import DegradationKind
-from edge_node.live.load import DEFAULT_STEPS, LoadOptions, LoadPolicy, LoadStep
+from edge_node.live.load import DEFAULT_STEPS, FULL, LoadOptions, LoadPolicy, LoadStep
 from tipoff.errors import InvalidInputError
 
 S = 1_000_000_000
@@ -84,3 +84,17 @@ def test_a_step_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
 def test_options_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInputError, match="load policy"):
         LoadOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_level_that_falls_while_another_thread_asks_is_not_the_harshest_step() -> None:
+    policy = LoadPolicy()
+
+    class Falling(int):
+        """A level that has changed by the time that it is looked at."""
+
+        def __bool__(self) -> bool:
+            policy.level = 0
+            return super().__bool__()
+
+    policy.level = Falling(1)
+    assert policy.step in (FULL, DEFAULT_STEPS[0])
