@@ -24,6 +24,7 @@ from prometheus_client import (
 )
 
 from edge_node.frames import AvailabilityState, CameraState, DegradationKind
+from tipoff.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -155,8 +156,18 @@ class Metrics:
 
         Returns:
             The address as host:port, and a call that ends it.
+
+        Raises:
+            ConflictError: The address is taken or cannot be.
         """
-        server, thread = start_http_server(port, host, self.registry)
+        try:
+            server, thread = start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise ConflictError(
+                f"cannot serve metrics on {host}:{port}: {error.strerror or error}; give "
+                "listen.metrics another address, or off",
+                listen=f"{host}:{port}",
+            ) from error
 
         def close() -> None:
             server.shutdown()

@@ -17,6 +17,7 @@ import edge_node.telemetry
 from edge_node.frames import CameraHealth, CameraState, Degradation, DegradationKind
 from edge_node.telemetry.metrics import TABLE, Metrics
 from tests.support.live import PlayedNode
+from tipoff.errors import ConflictError
 
 DOCUMENT = Path(edge_node.telemetry.__file__).with_name("metrics.md")
 
@@ -54,6 +55,16 @@ def test_names_follow_the_customs(metric: object) -> None:
     assert not re.search(r"_(ms|ns|us|millis|mm|kb|mb|percent)(_|$)", name)
     if kind == "histogram":
         assert name.endswith("_seconds")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_an_address_that_cannot_be_is_said_with_a_remedy(host: str) -> None:
+    address, close = Metrics().serve("127.0.0.1", 0)
+    try:
+        with pytest.raises(ConflictError, match=rf"{host}:\d+: .*; give listen\.metrics another"):
+            Metrics().serve(host, int(address.rpartition(":")[2]))
+    finally:
+        close()
 
 
 def test_a_played_game_shows_in_the_numbers() -> None:
