@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tipoff.errors import TipoffError
 
     Context = grpc.aio.ServicerContext[Any, Any]
-    Trailers = Sequence[tuple[str, str]]
+    Trailer = tuple[str, str | bytes]
+    Trailers = Sequence[Trailer]
 
 ABORT_WITHIN_S = 2.0
 """How long the end of a stream may take on the wire, for a client that reads nothing."""
@@ -35,17 +36,24 @@ def reason(error: TipoffError) -> str:
 
 async def abort(context: Context, error: TipoffError, stream: Stream | None = None) -> None:
     """End a call with an error, and a stream with the place to resume from, where it may be."""
-    trailers = [("tipoff-reason", reason(error))]
+    trailers: list[Trailer] = [("tipoff-reason", reason(error))]
     if stream is not None and error.retryable:
         description = stream.outlet.hub.description
         epoch, sequence = stream.subscription.resume
         trailers += [
-            ("tipoff-resume-session", description.session),
+            _named("tipoff-resume-session", description.session),
             ("tipoff-resume-kind", pb.StreamKind.Name(STREAM_KINDS[description.kind])),
             ("tipoff-resume-epoch", str(epoch)),
             ("tipoff-resume-sequence", str(sequence)),
         ]
     await _abort(context, grpc.StatusCode[error.status], error.message, trailers)
+
+
+def _named(key: str, name: str) -> Trailer:
+    """Give a name as a trailer. With an illegal one gRPC would not send the status, either."""
+    if name.isascii() and name.isprintable():
+        return key, name
+    return f"{key}-bin", name.encode()
 
 
 async def _abort(context: Context, code: grpc.StatusCode, message: str, trailers: Trailers) -> None:

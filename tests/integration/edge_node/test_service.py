@@ -237,6 +237,18 @@ def test_a_client_that_never_acknowledges_is_ended_with_its_place() -> None:
     assert trailers["tipoff-resume-sequence"] == "3"
 
 
+def test_a_place_is_told_whatever_the_session_is_called() -> None:
+    name = "Süd 2"
+    hub = make_hub(7, session=name)
+    with serving(hub, limits=QUICK) as (_, address), talking(address) as raw:
+        raw.subscribe(from_sequence=3).header()
+        code, _, trailers = raw.failure()
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert trailers["tipoff-reason"] == "NOT_ACKNOWLEDGED"
+    assert trailers["tipoff-resume-session-bin"] == str(name.encode())
+    assert trailers["tipoff-resume-sequence"] == "3"
+
+
 def test_an_acknowledgement_now_and_then_is_enough() -> None:
     with serving(make_hub(7), limits=QUICK) as (_, address), talking(address) as raw:
         raw.subscribe().header()
