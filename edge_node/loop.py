@@ -80,6 +80,11 @@ async def in_thread(call: Callable[[], T]) -> T:
         finally:
             _threads.release()
 
-    threading.Thread(target=run, name="call", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="call", daemon=True).start()
+    except BaseException:
+        # The machine has no thread left. What does not run gives nothing back by itself.
+        _threads.release()
+        raise
     # Shielded: a caller that goes takes nothing back of what is on its way.
     return await asyncio.shield(asyncio.wrap_future(done))

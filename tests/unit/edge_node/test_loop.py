@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from edge_node.loop import MAX_THREADS, in_thread, run_in_loop
+from edge_node.loop import MAX_THREADS, grpc_loop, in_thread, run_in_loop
 from tipoff.errors import ConflictError
 from tipoff.stream_errors import OverloadedError
 
@@ -34,6 +34,19 @@ def test_what_a_call_raises_is_raised_to_its_caller() -> None:
 
     with pytest.raises(ConflictError):
         run_in_loop(in_thread(fail), WITHIN_S)
+
+
+def test_a_thread_that_cannot_begin_takes_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    grpc_loop()
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        for _ in range(MAX_THREADS):
+            with pytest.raises(RuntimeError, match="new thread"):
+                run_in_loop(in_thread(lambda: None), WITHIN_S)
+    assert run_in_loop(in_thread(lambda: "again"), WITHIN_S) == "again"
 
 
 def test_threads_are_bounded_and_come_back() -> None:
