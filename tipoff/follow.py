@@ -148,11 +148,13 @@ class Standing:
     def now(self, header: Header | None) -> Availability | None:
         """Say how it stands now; None where nobody decides it."""
         rules = header.availability_rules if header else None
-        if self._said is None or rules is None or self._said.state == "off":
-            return self._said
-        silent_s = self._clock_s() - self._heard_s
-        age_s = (self._said.snapshot_age_s or 0.0) + silent_s
-        older = replace(self._said, snapshot_age_s=age_s)
+        # Taken once, and its time before it: while somebody asks, the stream's thread hears more.
+        heard_s, said = self._heard_s, self._said
+        if said is None or rules is None or said.state == "off":
+            return said
+        silent_s = self._clock_s() - heard_s
+        age_s = (said.snapshot_age_s or 0.0) + silent_s
+        older = replace(said, snapshot_age_s=age_s)
         if age_s > rules.off_after_s:
             detail = f"nothing was heard for {silent_s:.1f} s"
             return replace(older, state="off", failed=(), detail=detail)

@@ -301,6 +301,31 @@ def _judged(clock: _Clock) -> Follower:
     return follower
 
 
+class _Interrupted(_Clock):
+    """A clock that is asked while the stream's thread hears something."""
+
+    follower: Follower
+
+    def __call__(self) -> float:
+        hearing, self.hears = self.hears, False
+        if hearing:
+            beat = pb.Heartbeat(epoch=1, sent_ns=20)
+            self.follower.receive(pb.StreamTracksResponse(heartbeat=beat))
+        return super().__call__()
+
+    hears = False
+
+
+def test_the_availability_may_be_asked_for_while_the_stream_hears_that_nobody_decides_it() -> None:
+    """As behind a restart, until the node has judged itself for the first time."""
+    clock = _Interrupted()
+    clock.follower = follower = _judged(clock)
+    follower.receive(_said(pb.AVAILABILITY_STATE_AVAILABLE, 10))
+    clock.hears = True
+    assert _state(follower) == "available"
+    assert _state(follower) is None
+
+
 def _state(follower: Follower) -> str | None:
     said = follower.availability
     return said.state if said else None
