@@ -17,6 +17,7 @@ from edge_node.encoding import (
     build_degradations,
     build_journal_head,
 )
+from edge_node.endings import abort
 from edge_node.loop import in_thread, run_in_loop
 from tipoff.errors import ConflictError, InternalError, TipoffError
 from tipoff.v1 import node_pb2 as pb
@@ -105,12 +106,12 @@ def _answers(
             # Cameras and disks may keep it waiting: the loop serves every stream.
             return await in_thread(lambda: method(self, request))
         except TipoffError as error:
-            await context.abort(grpc.StatusCode[error.status], error.message)
+            await abort(context, error)
+            raise
         except Exception:
             structlog.get_logger(__name__).exception("a call of the node failed")
-            failed = InternalError("the node failed: its log says how")
-            await context.abort(grpc.StatusCode[failed.status], failed.message)
-        raise AssertionError("abort raises")
+            await abort(context, InternalError("the node failed: its log says how"))
+            raise
 
     return call
 

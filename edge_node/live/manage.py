@@ -9,7 +9,7 @@ import grpc
 from google.protobuf import json_format
 
 from edge_node.live.node import SOCKET
-from tipoff.status import error_from
+from tipoff.status import translate
 from tipoff.v1 import node_pb2 as pb
 from tipoff.v1 import node_pb2_grpc, tracking_pb2
 
@@ -74,8 +74,7 @@ class NodeClient:
         try:
             return method(request, timeout=CALL_WITHIN_S)
         except grpc.RpcError as error:
-            call: Any = error  # every RpcError of a call is its grpc.Call, too
-            raise error_from(self.address, call.code(), call.details(), ()) from None
+            raise translate(self.address, error) from None
 
     def close(self) -> None:
         """Close the connection."""

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
+from edge_node.journal.errors import JournalFullError
 from edge_node.live.admin import AdminServer
+from edge_node.live.manage import NodeClient
+from tipoff.errors import InternalError, UnavailableError
 from tipoff.v1 import node_pb2 as pb
 from tipoff.v1 import node_pb2_grpc
 
@@ -32,6 +36,34 @@ class SlowNode:
     def end_session(self, _reason: str) -> None:
         """End."""
         self.ended.set()
+
+
+class FullDisk:
+    """A node whose disk takes nothing."""
+
+    def set_officials(self, *, off: bool, reason: str) -> None:
+        """Fail."""
+        raise JournalFullError("the disk is full: prune older sessions")
+
+    def end_session(self, _reason: str) -> None:
+        """Fail as nobody foresaw."""
+        raise RuntimeError("secret")
+
+
+def test_a_node_that_cannot_is_not_called_one_that_does_not_answer(tmp_path: Path) -> None:
+    node: Any = FullDisk()
+    admin = AdminServer.on_socket(node, tmp_path / "admin.sock")
+    try:
+        with NodeClient(admin.start()) as client:
+            with pytest.raises(UnavailableError) as caught:
+                client.set_officials(off=True, reason="rain")
+            with pytest.raises(InternalError, match="its log says how"):
+                client.end_session("rain")
+    finally:
+        admin.stop()
+    assert caught.value.message == f"{client.address}: the disk is full: prune older sessions"
+    with NodeClient(client.address) as late, pytest.raises(UnavailableError, match="is it running"):
+        late.status()
 
 
 def test_a_call_that_waits_keeps_nobody_else(tmp_path: Path) -> None:
