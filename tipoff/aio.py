@@ -109,9 +109,12 @@ class AsyncClient:
         for stream in streams:
             # First, so that none connects again while another one is closed.
             stream._closed.set()
-        await asyncio.gather(*(stream.close() for stream in streams))
-        if self._channel is not None:
-            await self._channel.close()
+        try:
+            await asyncio.gather(*(stream.close() for stream in streams))
+        finally:
+            # Also where its caller gives up while streams are closed.
+            if self._channel is not None:
+                await self._channel.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any
 
+import grpc
 import pytest
 
 import tipoff
@@ -21,6 +22,7 @@ from tests.support.frames import make_frame, make_frames
 from tests.support.proxy import Proxy, proxying, random_lives_bytes
 from tests.support.streams import (
     EAGER,
+    PATIENCE_S,
     QUICK,
     make_ended_hub,
     make_hub,
@@ -38,6 +40,8 @@ from tipoff.snapshot import Heartbeat
 from tipoff.stream_errors import SequenceOutOfRangeError, SessionFailedError
 
 HASTY = ClientOptions(connect_timeout_s=0.4, resume_timeout_s=0.4, backoff_initial_s=0.01)
+SOON_HOPELESS = dataclasses.replace(HASTY, connect_timeout_s=PATIENCE_S)
+"""A client that waits for a server, and not long for one that has gone."""
 
 
 def test_a_session_is_followed_to_its_end() -> None:
@@ -124,12 +128,12 @@ def test_a_server_that_never_answers_is_given_up_in_time() -> None:
 
 def test_an_outage_that_lasts_is_an_error() -> None:
     async def follow(address: str) -> None:
-        async with AsyncClient(address, HASTY) as client:
+        async with AsyncClient(address, SOON_HOPELESS) as client:
             stream = client.stream_tracks()
             assert (await anext(stream)).sequence == 2
             proxy.refusing = True
             proxy.cut()
-            with pytest.raises(UnavailableError):
+            with pytest.raises((UnavailableError, DeadlineError)):
                 await anext(stream)
             assert stream.outage is not None
 
@@ -444,6 +448,34 @@ def test_a_failure_is_told_also_where_the_caller_gave_up_while_the_stream_was_be
     with serving(make_hub(1)) as (_, address), proxying(address) as proxy:
         proxy.hold()
         run_aio(follow())
+
+
+def test_a_client_whose_closing_is_cancelled_keeps_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closes = asyncio.Event()
+
+    async def close_slowly(_stream: AsyncTrackStream) -> None:
+        closes.set()
+        await asyncio.sleep(60)
+
+    async def follow() -> None:
+        client = AsyncClient(address)
+        stream = client.stream_tracks(from_sequence=1)
+        await anext(stream)
+        channel: Any = client._channel
+        closing = asyncio.create_task(client.close())
+        await closes.wait()
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        with pytest.raises(grpc.aio.UsageError, match="closed"):
+            channel.unary_unary("/any")(b"")
+
+    monkeypatch.setattr(AsyncTrackStream, "close", close_slowly)
+    with serving(make_hub(1)) as (server, address):
+        run_aio(follow())
+        wait_until(lambda: server.subscribers == 0, "the server forgets it")
 
 
 def test_who_asks_for_a_moment_at_a_time_knocks_no_more_often(
