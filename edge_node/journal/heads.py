@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _PREFIX = b"tipoff journal head 1\n"
 _SIGNATURE_BYTES = 64
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, struct.error)
+"""What JSON raises that holds no head, or numbers that no head has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class SignedHead:
                 bytes.fromhex(value["signature"]),
                 bytes.fromhex(value["public_key"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
+            signed_message(head)
+        except _UNREADABLE as error:
             raise InvalidInputError(
                 f"this is no signed head: {error!r}; `tipoff journal export` writes some"
             ) from error
