@@ -23,7 +23,7 @@ from edge_node.journal.codec import Kind, decode
 from edge_node.journal.entries import Observed, Opened, Snapped
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.facts import facts_to_json
-from edge_node.journal.messages import read_message, snapshot_of
+from edge_node.journal.messages import tracks_in
 from edge_node.journal.reading import begin_again
 from edge_node.sinks.parquet import ParquetSink
 from tipoff.errors import InvalidInputError
@@ -136,7 +136,18 @@ def _observations(
         if anew and entry.capture_time_ns < newest_ns:
             number, newest_ns = number + 1, entry.capture_time_ns
         newest_ns, anew = max(newest_ns, entry.capture_time_ns), False
-        yield number, (facts.rig.names[entry.camera], entry.capture_time_ns, entry.keypoints)
+        yield number, (_camera(record, entry, facts), entry.capture_time_ns, entry.keypoints)
+
+
+def _camera(record: Record, entry: Observed, facts: SessionFacts) -> str:
+    names = facts.rig.names
+    if entry.camera >= len(names):
+        raise JournalDamagedError(
+            f"record {record.record} is a frame of camera {entry.camera}, and the rig has"
+            f" {len(names)}; `tipoff verify` says more",
+            record=record.record,
+        )
+    return names[entry.camera]
 
 
 def _check_rig(record: Record, facts: SessionFacts) -> None:
@@ -178,11 +189,6 @@ def _export_tracks(reader: JournalReader, out: Path, facts: SessionFacts, done: 
                 continue
             entry = decode(record)
             assert isinstance(entry, Snapped)
-            try:
-                snapshot = snapshot_of(read_message(entry.message))
-            except ValueError as error:
-                raise JournalDamagedError(
-                    f"record {record.record} holds no message: {error}", record=record.record
-                ) from error
-            sinks[Kind(record.kind)].write(TrackedFrame(entry.time_ns, snapshot, ()))
+            frame = TrackedFrame(entry.time_ns, tracks_in(record, entry), ())
+            sinks[Kind(record.kind)].write(frame)
             done.snapshots += 1

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from accel import Snapshot
 from edge_node.frames import (
@@ -16,11 +17,15 @@ from edge_node.frames import (
     DegradationKind,
     NodeState,
 )
+from edge_node.journal.errors import JournalDamagedError
 from edge_node.sinks.parquet import UPPER
 from tipoff.v1 import tracking_pb2 as pb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from edge_node.journal.chain import Record
+    from edge_node.journal.entries import Snapped
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -31,7 +36,42 @@ def read_message(message: bytes) -> pb.Snapshot:
     Raises:
         ValueError: It is no message.
     """
-    return pb.StreamTracksResponse.FromString(message).snapshot
+    try:
+        return pb.StreamTracksResponse.FromString(message).snapshot
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
+
+
+def sent_in(record: Record, entry: Snapped) -> pb.Snapshot:
+    """Read the message of a record.
+
+    Raises:
+        JournalDamagedError: It holds none.
+    """
+    try:
+        return read_message(entry.message)
+    except ValueError as error:
+        raise _no_message(record, error) from error
+
+
+def tracks_in(record: Record, entry: Snapped) -> Snapshot:
+    """Give the tracks in the message of a record.
+
+    Raises:
+        JournalDamagedError: It holds none.
+    """
+    sent = sent_in(record, entry)
+    try:
+        return snapshot_of(sent)
+    except (ValueError, OverflowError) as error:
+        raise _no_message(record, error) from error
+
+
+def _no_message(record: Record, error: Exception) -> JournalDamagedError:
+    return JournalDamagedError(
+        f"record {record.record} holds no message: {error}; `tipoff verify` says more",
+        record=record.record,
+    )
 
 
 def snapshot_of(sent: pb.Snapshot) -> Snapshot:

@@ -19,7 +19,7 @@ from edge_node.journal.codec import Kind, decode
 from edge_node.journal.describing import describe
 from edge_node.journal.entries import Ended, Opened, Snapped
 from edge_node.journal.errors import JournalDamagedError
-from edge_node.journal.messages import read_message, state_of
+from edge_node.journal.messages import sent_in, state_of
 from edge_node.journal.reading import begin_again
 from edge_node.ring import Held
 from edge_node.server import ServerOptions, StreamServer
@@ -127,14 +127,21 @@ class Replay:
 
     def _hubs(self, record: Record, opened: Opened) -> dict[StreamKind, Hub]:
         epoch, first = record.epoch, self._first_sequences(record)
-        return {
-            kind: Hub(
-                describe(opened.facts, epoch, kind, opened.public_key, replay=True),
-                past=self._past[kind],
-                first=first.get(kind, 1),
-            )
-            for kind in StreamKind
-        }
+        try:
+            return {
+                kind: Hub(
+                    describe(opened.facts, epoch, kind, opened.public_key, replay=True),
+                    past=self._past[kind],
+                    first=first.get(kind, 1),
+                )
+                for kind in StreamKind
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise JournalDamagedError(
+                f"record {record.record} begins no epoch that can be served here: {error}; a later"
+                " version may have written it, `tipoff verify` says more",
+                record=record.record,
+            ) from error
 
     def _first_sequences(self, opening: Record) -> dict[StreamKind, int]:
         """Give with what each stream begins: a journal that was pruned begins within an epoch."""
@@ -199,9 +206,15 @@ class Replay:
         """Publish a message when it is due; False: there is no time left."""
         if entry.kind == StreamKind.LIVE and not self._wait_until(entry.time_ns):
             return False
-        hub = hubs[StreamKind(entry.kind)]
-        hub.publish(Held(record.epoch, entry.sequence, entry.time_ns, entry.message))
-        hub.beat(state_of(read_message(entry.message)), self._head(record.record))
+        hub, state = hubs[StreamKind(entry.kind)], state_of(sent_in(record, entry))
+        try:
+            hub.publish(Held(record.epoch, entry.sequence, entry.time_ns, entry.message))
+        except RuntimeError as error:
+            raise JournalDamagedError(
+                f"record {record.record} is out of turn: {error}; `tipoff verify` says more",
+                record=record.record,
+            ) from error
+        hub.beat(state, self._head(record.record))
         self.snapshots += 1
         return True
 
@@ -230,7 +243,8 @@ class Replay:
     ) -> None:
         if self._stopped.is_set():
             return
-        reason = EndReason(ended.reason) if ended else EndReason.STOPPED
+        known = {str(reason): reason for reason in EndReason}
+        reason = known.get(ended.reason if ended else "", EndReason.STOPPED)
         detail = ended.detail if ended else "the journal goes no further"
         for hub in hubs.values():
             hub.end(reason, detail)

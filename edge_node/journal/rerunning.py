@@ -11,8 +11,8 @@ from edge_node.encoding import UPPER_TRIANGLE
 from edge_node.journal.digest import snapshot_digest
 from edge_node.journal.entries import Checkpointed, Observed, Opened, Restarted, Snapped
 from edge_node.journal.errors import ReplayDifferedError
+from edge_node.journal.messages import read_message
 from edge_node.journal.resuming import observe_again, snapshot_again
-from tipoff.v1 import tracking_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +53,8 @@ class Replay:
         Raises:
             ReplayDifferedError: It gave something else.
         """
+        if self._facts is None and not isinstance(entry, Opened):
+            return  # Nothing says how to run it; that its epoch was not opened is told.
         match entry:
             case Opened():
                 self._facts = entry.facts
@@ -135,7 +137,7 @@ def differs(entry: Snapped, epoch: int, snapshot: Snapshot) -> str:
         The field, in words; empty where all of it is, bit for bit.
     """
     try:
-        sent = pb.StreamTracksResponse.FromString(entry.message).snapshot
+        sent = read_message(entry.message)
     except ValueError as error:
         return f"it is no message ({error})"
     if (sent.epoch, sent.sequence, sent.time_ns) != (epoch, entry.sequence, entry.time_ns):

@@ -104,14 +104,14 @@ def snapshots_of(reader: JournalReader, play: Play, *, smoothed: bool) -> Iterat
     """Read a play's snapshots out of a journal, in its order."""
     from edge_node.journal.codec import Kind, decode
     from edge_node.journal.entries import Snapped
-    from edge_node.journal.messages import read_message, snapshot_of
+    from edge_node.journal.messages import tracks_in
 
     kind = Kind.SMOOTHED if smoothed else Kind.LIVE
     for record in reader.records(past_pruned=True):
         if record.kind == kind and play.from_ns <= record.time_ns <= play.to_ns:
             entry = decode(record)
             assert isinstance(entry, Snapped)
-            yield snapshot_of(read_message(entry.message))
+            yield tracks_in(record, entry)
 
 
 def _play(

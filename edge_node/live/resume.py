@@ -21,6 +21,7 @@ from edge_node.journal.resuming import resume_tracker
 from edge_node.live.by_hand import OFFICIALS
 from edge_node.ring import Held
 from edge_node.utc import utc_ns
+from tipoff.errors import TipoffError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -71,9 +72,14 @@ def _began_ns(found: Recovery) -> int | None:
     said = found.states.get(SCHEDULE)
     if said is None:
         return None
-    if utc_ns() - int(said["played_ns"]) > PLAYS_ON_WITHIN_NS:
+    try:
+        began_ns, played_ns = int(said["began_ns"]), int(said["played_ns"])
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("when the game began is not known", reason=repr(error))
         return None
-    return int(said["began_ns"])
+    if utc_ns() - played_ns > PLAYS_ON_WITHIN_NS:
+        return None
+    return began_ns
 
 
 def _off_reason(found: Recovery) -> str:
@@ -106,7 +112,9 @@ def resume(journal: Journal, rig: Rig, options: TrackerOptions, area: Area) -> R
         return _anew(journal, rig, options, past, found.why_not)
     try:
         tracker, members = _again(found, rig, area)
-    except ReplayDifferedError as error:
+    except TipoffError as error:
+        # What another version's tracker took this one may refuse: that must not keep it from
+        # starting.
         return _anew(journal, rig, options, past, error.message)
     began_ns, off_reason = _began_ns(found), _off_reason(found)
     return Resumed(tracker, members, found.last_time_ns, past, began_ns, off_reason)
@@ -141,7 +149,11 @@ def _again(found: Recovery, rig: Rig, area: Area) -> tuple[Tracker, Mapping[str,
     """Run the calls after the last checkpoint again, and let the area see what it saw then."""
     members = Membership(area)
     if found.checkpoint is not None and MEMBERS in found.states:
-        members.resume(found.states[MEMBERS])
+        try:
+            members.resume(found.states[MEMBERS])
+        except (KeyError, TypeError, ValueError) as error:
+            why = f"who belongs to the area is not said as it is now: {error!r}"
+            raise ReplayDifferedError(why) from error
 
     def see(call: Snapped, tracker: Tracker) -> None:
         if call.kind == StreamKind.LIVE:
