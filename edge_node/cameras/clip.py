@@ -54,6 +54,8 @@ class Play:
     """Its beginning, ns UTC."""
     to_ns: int
     """Its end, ns UTC."""
+    epochs: range | None = None
+    """Epochs that it was played in: a clock that was set back gives a time twice; None: any."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -61,6 +63,10 @@ class Play:
             raise InvalidInputError(
                 f"a play begins before it ends and takes at most {MAX_CLIP_NS // _S} s"
             )
+
+    def may_hold(self, epoch: int) -> bool:
+        """Say whether video of an epoch may be of it; 0: nobody knows which epoch that was."""
+        return self.epochs is None or epoch == 0 or epoch in self.epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,7 @@ def cut_play(
 
 
 def _held(ring: Path, names: list[str]) -> str:
-    starts = [held[0].start_ns for name in names if (held := segments(ring, name))]
+    starts = [segment.start_ns for name in names for segment in segments(ring, name)]
     return f"; it begins at {min(starts)} ns UTC" if starts else ", nor any at all"
 
 
@@ -151,7 +157,9 @@ class _Files:
 
 def _reached(files: _Files, ring: Path, name: str, play: Play) -> list[Segment]:
     """List the files that may hold a part of a play: from the last that began before it."""
-    held = [segment for segment in segments(ring, name) if segment.start_ns < play.to_ns]
+    begun_before = [each for each in segments(ring, name) if each.start_ns < play.to_ns]
+    own = [each for each in begun_before if play.may_hold(each.epoch)]
+    held = sorted(own, key=lambda segment: segment.start_ns)
     earlier = [n for n, segment in enumerate(held) if segment.start_ns <= play.from_ns]
     begun = map(files.hold, held[earlier[-1] if earlier else 0 :])
     return [segment for segment in begun if segment and _end_ns(segment) >= play.from_ns]

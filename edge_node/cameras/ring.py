@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
+import re
 import threading
 import time
 from collections import Counter
@@ -54,6 +55,8 @@ PART = ".part"
 TRANSPORT = frozenset(("h264", "hevc"))
 START_CODES = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
 TICK = Fraction(1, 90_000)
+_NAME = re.compile(r"((?P<epoch>\d+)-)?(?P<start_ns>\d+)\.(ts|mkv)", re.ASCII)
+"""A file's name; earlier versions wrote no epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class RingOptions:
     """Most bytes of each camera, whatever its length."""
     segment_s: float = 10.0
     """About how long a file is: the key frame after that ends it."""
+    epoch: int = 0
+    """Epoch of the node that writes; 0: it has none."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -81,6 +86,8 @@ class Segment:
     """Where it lies."""
     start_ns: int
     """Capture time of its first frame."""
+    epoch: int = 0
+    """Epoch in which it was written; 0: that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +329,7 @@ class Ring:
         folder.mkdir(parents=True, exist_ok=True)
         transport = held.codec in TRANSPORT
         ending = "ts" if transport else "mkv"
-        path = folder / f"{held.capture_time_ns}.{ending}"
+        path = folder / f"{self._options.epoch}-{held.capture_time_ns}.{ending}"
         container = av.open(
             str(path),
             "w",
@@ -331,7 +338,7 @@ class Ring:
         )
         stream = container.add_mux_stream(held.codec, width=held.size_px[0], height=held.size_px[1])
         stream.time_base = TICK
-        self._shrink(held.camera, Segment(path, held.capture_time_ns))
+        self._shrink(held.camera, Segment(path, held.capture_time_ns, self._options.epoch))
         return _File(
             path=path,
             container=container,
@@ -369,10 +376,14 @@ class Ring:
     def _lying(self, camera: str, begun: Segment) -> list[Segment]:
         """List what an earlier process left, as it was written as far as names can tell.
 
-        What has times to come was written before the clock was set back, and so before the rest.
+        Within an epoch, or none, what has times to come was written before the clock was set back,
+        and so before the rest.
         """
         found = [each for each in segments(self._folder, camera) if each.path != begun.path]
-        return sorted(found, key=lambda each: (each.start_ns <= begun.start_ns, each.start_ns))
+        return sorted(
+            found,
+            key=lambda each: (each.epoch, each.start_ns <= begun.start_ns, each.start_ns),
+        )
 
 
 def _size(path: Path) -> int:
@@ -384,13 +395,13 @@ def _size(path: Path) -> int:
 
 
 def segments(folder: Path, camera: str) -> list[Segment]:
-    """List a camera's files, oldest first."""
+    """List a camera's files, oldest first: by epoch, and by time."""
     found = [
-        Segment(path, int(path.stem))
+        Segment(path, int(name["start_ns"]), int(name["epoch"] or 0))
         for path in (folder / camera).glob("*.*")
-        if path.stem.isdigit() and path.suffix in (".ts", ".mkv")
+        if (name := _NAME.fullmatch(path.name))
     ]
-    return sorted(found, key=lambda segment: segment.start_ns)
+    return sorted(found, key=lambda segment: (segment.epoch, segment.start_ns))
 
 
 def cameras_in(folder: Path) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tipoff.console import echo_json, json_option
+from tipoff.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from edge_node.journal.reading import JournalReader
 
 _S = 1_000_000_000
+LAST_EPOCH = 2**63
 
 
 @click.command()
@@ -59,8 +62,24 @@ def clip(session: str, out: Path, smoothed: bool, as_json: bool, **when: Any) ->
     journal, ring = find_folders(session)
     reader, facts = begin_again(journal, lambda found: (found, found.overview().opened.facts))
     play = _play(reader, smoothed=smoothed, **when)
-    snapshots = snapshots_of(reader, play, smoothed=smoothed)
-    done = cut_play(ring, play, out, facts.rig, facts.tracker.skeleton, snapshots)
+    plays = plays_of(reader, play, smoothed=smoothed)
+    # The last seconds are the newest ones alone.
+    for each in plays if when["last"] is None else plays[:1]:
+        snapshots = snapshots_of(reader, each, smoothed=smoothed)
+        try:
+            done = cut_play(ring, each, out, facts.rig, facts.tracker.skeleton, snapshots)
+        except NotFoundError as error:
+            missing = error
+            continue
+        break
+    else:
+        raise missing
+    if len(plays) > 1:
+        click.echo(
+            f"warning: the node's clock was set back, and there are {len(plays)} plays of that"
+            " time; this is the newest of which there is video",
+            err=True,
+        )
     if as_json:
         echo_json(
             {
@@ -69,6 +88,7 @@ def clip(session: str, out: Path, smoothed: bool, as_json: bool, **when: Any) ->
                 "cameras": dict(done.cameras),
                 "drawn": done.drawn,
                 "begins_ns": dict(done.begins_ns),
+                "plays_of_that_time": len(plays),
             }
         )
         return
@@ -101,17 +121,50 @@ def find_folders(session: str) -> tuple[Path, Path]:
 
 
 def snapshots_of(reader: JournalReader, play: Play, *, smoothed: bool) -> Iterator[Snapshot]:
-    """Read a play's snapshots out of a journal, in its order."""
+    """Read the snapshots of a play's epochs out of a journal, in its order."""
     from edge_node.journal.codec import Kind, decode
     from edge_node.journal.entries import Snapped
     from edge_node.journal.messages import tracks_in
 
     kind = Kind.SMOOTHED if smoothed else Kind.LIVE
     for record in reader.records(past_pruned=True):
-        if record.kind == kind and play.from_ns <= record.time_ns <= play.to_ns:
+        if record.kind != kind or not play.may_hold(record.epoch):
+            continue
+        if play.from_ns <= record.time_ns <= play.to_ns:
             entry = decode(record)
             assert isinstance(entry, Snapped)
             yield tracks_in(record, entry)
+
+
+def plays_of(reader: JournalReader, play: Play, *, smoothed: bool) -> list[Play]:
+    """Tell plays of one time apart: where the node's clock was set back there are more than one.
+
+    Returns:
+        The play with its epochs, as often as it was played, the newest first; as it is where no
+        snapshot is of that time.
+    """
+    from edge_node.journal.codec import Kind
+
+    kind = Kind.SMOOTHED if smoothed else Kind.LIVE
+    begins, within = [0], [False]
+    epoch, newest_ns = 0, 0
+    for record in reader.records(past_pruned=True):
+        if record.kind != kind:
+            continue
+        # A process has one clock, so that times fall between epochs alone.
+        if epoch and record.epoch != epoch and record.time_ns <= newest_ns:
+            begins.append(record.epoch)
+            within.append(False)
+        epoch, newest_ns = record.epoch, record.time_ns
+        within[-1] = within[-1] or play.from_ns <= record.time_ns <= play.to_ns
+    # The newest epochs may have no snapshot yet.
+    ends = [*begins[1:], LAST_EPOCH]
+    found = [
+        replace(play, epochs=range(begin, end))
+        for begin, end, here in zip(begins, ends, within, strict=True)
+        if here
+    ]
+    return found[::-1] or [play]
 
 
 def _play(
@@ -124,7 +177,6 @@ def _play(
 ) -> Play:
     from edge_node.cameras.clip import Play
     from edge_node.journal.codec import Kind
-    from tipoff.errors import NotFoundError
 
     if last is None:
         if from_text is None or to_text is None:

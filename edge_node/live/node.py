@@ -93,7 +93,7 @@ class LiveNode:
         self._by_hand = ByHand(opened.journal, self.officials, opened.resumed.off_reason)
         watching = Watching(self.metrics, self._traces)
         self._committer = Committer(self._by_hand, self._judge, watching)
-        self._ring = ring_of(settings)
+        self._ring = ring_of(settings, self.epoch)
         tap = self._ring.tap if self._ring is not None else None
         began_ns = opened.resumed.began_ns
         cameras = replace(camera_options(settings), tap=tap, began_ns=began_ns)

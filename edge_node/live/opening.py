@@ -233,14 +233,14 @@ def trace_options(settings: SessionSettings) -> TraceOptions:
     return TraceOptions(endpoint, told.trace_every)
 
 
-def ring_of(settings: SessionSettings) -> Ring | None:
+def ring_of(settings: SessionSettings, epoch: int) -> Ring | None:
     """Make the ring of the cameras' video, where any is kept; cameras share its room."""
     kept = settings.ring
     if not kept.minutes:
         return None
     length_s = 60.0 * kept.minutes
     room = round(kept.max_gb * 1e9 / max(len(settings.cameras), 1))
-    options = RingOptions(length_s, room, min(kept.segment_s, length_s))
+    options = RingOptions(length_s, room, min(kept.segment_s, length_s), epoch)
     return Ring(settings.state / RING, options)
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 import accel
 import tipoff
 from accel import COCO17, Rig
+from edge_node.cameras.clip import Play
 from edge_node.cameras.ring import segments
 from edge_node.frames import CameraFrame
 from edge_node.inference import Detect, Inference
@@ -291,8 +292,8 @@ def test_the_skeletons_stand_where_the_people_are_in_their_pictures(
     skip_where_too_busy()
     rig = Rig.load(calibration())
     reader = JournalReader(night.journal)
-    play = PlayOf(night.cut["from_ns"], night.cut["to_ns"])
-    tracks = list(snapshots_of(reader, play, smoothed=False))  # type: ignore[arg-type]
+    play = Play(night.cut["from_ns"], night.cut["to_ns"])
+    tracks = list(snapshots_of(reader, play, smoothed=False))
     times_ns = np.array([one.time_ns for one in tracks])
     off: dict[int, list[float]] = {-3: [], 0: [], 3: []}
     inference = Inference(triton_client, len(COCO17.joints), 0.3)
@@ -314,12 +315,6 @@ def test_the_skeletons_stand_where_the_people_are_in_their_pictures(
     assert len(off[0]) >= 6
     assert found[0] < 40.0, found
     assert found[0] < 0.8 * min(found[-3], found[3]), found
-
-
-@dataclass(frozen=True)
-class PlayOf:
-    from_ns: int
-    to_ns: int
 
 
 def misfits(seen: NDArray[np.float32], tracks: NDArray[np.float64]) -> list[float]:
