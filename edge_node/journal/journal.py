@@ -27,11 +27,12 @@ from edge_node.journal.codec import STREAMS, encode
 from edge_node.journal.entries import Checkpointed, Ended, Opened, Snapped
 from edge_node.journal.errors import JournalError, JournalFullError
 from edge_node.journal.folder import Place, last_epoch, places, sync_folder, writing
-from edge_node.journal.heads import SignedHead, Tip, sign
+from edge_node.journal.heads import Tip
 from edge_node.journal.keeping import Keeper, KeepOptions
 from edge_node.journal.mark import Mark, Marked, read_mark
 from edge_node.journal.recovery import recover
 from edge_node.journal.segment import Beginning, Linked, SegmentWriter, create
+from edge_node.journal.signing import SIGN_EVERY_NS, Signer
 from edge_node.journal.spare import Spare
 from edge_node.utc import utc_ns
 from tipoff.errors import ConflictError, InternalError
@@ -44,11 +45,11 @@ if TYPE_CHECKING:
     from edge_node.journal.entries import Entry
     from edge_node.journal.facts import SessionFacts
     from edge_node.journal.gathering import Recovery
+    from edge_node.journal.heads import SignedHead
     from edge_node.journal.keys import NodeKey
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 CHECK_BYTES = 512 * 1024 * 1024
-SIGN_EVERY_NS = 1_000_000_000
 RECORD_OVERHEAD_BYTES = 160
 """What a record takes beside its payload, about."""
 FREE_BYTES = 16 * 1024 * 1024
@@ -77,7 +78,7 @@ class JournalOptions:
     keep: KeepOptions = field(default_factory=KeepOptions)
     """For how long files are kept."""
     sign_every_ns: int = SIGN_EVERY_NS
-    """How often the head is signed at most."""
+    """How often the head is signed at most, but for a second of play."""
     max_pages: int | None = None
     """Most pages of 4096 bytes in a file; None: as many as the disk holds."""
     clock_ns: Callable[[], int] = utc_ns
@@ -107,12 +108,11 @@ class Journal:
         self.epoch = max(last_epoch(folder), recovered.epoch if recovered else 0, known) + 1
         """Epoch of this writer."""
         self._key, self._held = key, held
+        self._signer = Signer(key, facts.session, options.sign_every_ns, options.clock_ns)
         self._session = session_id(facts.session)
         self._tip = recovered.tip if recovered else Tip(0, first_hash(facts.session))
         self._sequences = dict.fromkeys(STREAMS, 0)
         self._lock = threading.Lock()
-        self._head: SignedHead | None = None
-        self._unsaved: list[SignedHead] = []
         self._bytes = 0
         self._closed = self._ended = False
         lower_carried(folder, self._tip.record)
@@ -202,6 +202,7 @@ class Journal:
             except (OSError, sqlite3.Error) as error:
                 self._keeper.refused()
                 raise _refused(error, self.folder) from error
+            self._signer.saved(entries)
             self._sequences = sequences
             self._ended = any(isinstance(entry, Ended) for entry in entries)
             self._advance(tip, sum(len(one.payload) for one in encoded), len(encoded))
@@ -213,10 +214,10 @@ class Journal:
         """
         if self._lock.acquire(timeout=HEAD_WITHIN_S):
             try:
-                return self._signed()
+                return self._signer.head(self._tip)
             finally:
                 self._lock.release()
-        return self._head or sign(self._key, self.facts.session, self._tip, self._now_ns())
+        return self._signer.newest(self._tip)
 
     def carried_up_to(self, record: int) -> None:
         """Say that records up to this one have been carried up and may go when their time comes."""
@@ -246,7 +247,7 @@ class Journal:
     def _close_files(self) -> None:
         with self._lock:
             try:
-                self._writer.append((), self._heads_to_save(last=True))
+                self._writer.append((), self._signer.to_save(self._tip, last=True))
             except sqlite3.Error as error:
                 log.warning("the last head of the journal was not written", reason=str(error))
             try:
@@ -296,8 +297,7 @@ class Journal:
 
     def _append(self, encoded: Sequence[Encoded]) -> Tip:
         linked, tip = self._link(encoded)
-        self._writer.append(linked, self._heads_to_save())
-        self._unsaved = []
+        self._writer.append(linked, self._signer.to_save(self._tip))
         return tip
 
     def _advance(self, tip: Tip, size: int, records: int) -> None:
@@ -305,31 +305,6 @@ class Journal:
         self._bytes += size + records * RECORD_OVERHEAD_BYTES
         self._mark.advance(tip)
         self._keeper.written(self._writer.path, size + records * RECORD_OVERHEAD_BYTES)
-
-    def _heads_to_save(self, *, last: bool = False) -> list[SignedHead]:
-        """Give heads that are not on disk, with one of the newest record where it is due."""
-        head = self._head
-        due = head is None or not self._is_recent(head, self._now_ns())
-        if self._tip.record and (due or last):
-            self._signed(now=last)
-        return list(self._unsaved)
-
-    def _signed(self, *, now: bool = False) -> SignedHead:
-        head, now_ns = self._head, self._now_ns()
-        fresh = head is not None and head.record == self._tip.record
-        if head is not None and (fresh or (not now and self._is_recent(head, now_ns))):
-            return head
-        head = sign(self._key, self.facts.session, self._tip, now_ns)
-        self._head = head
-        self._unsaved = [*self._unsaved, head]
-        return head
-
-    def _is_recent(self, head: SignedHead, now_ns: int) -> bool:
-        """Say whether a head was signed lately; not one from a time to which a clock goes back."""
-        return 0 <= now_ns - head.signed_ns < self.options.sign_every_ns
-
-    def _now_ns(self) -> int:
-        return self.options.clock_ns()
 
     def _is_full(self, entries: Sequence[Entry]) -> bool:
         if self._bytes < self.options.segment_bytes:
@@ -342,10 +317,9 @@ class Journal:
         linked, tip = self._link([self._continued, *encoded])
         path = self.folder / Place(linked[0].record.record, self.epoch, 0).name
         beginning = Beginning(self.facts.session, self._tip)
-        writer = self._spare.begin(path, beginning, linked, self._heads_to_save())
+        writer = self._spare.begin(path, beginning, linked, self._signer.to_save(self._tip))
         self._keeper.finished(self._writer)
         self._writer = writer
-        self._unsaved = []
         self._bytes = 0
         return tip
 

@@ -1,6 +1,7 @@
 """Proving a journal's signatures: its heads, its keys, and that no epoch goes without.
 
-A node stores a head with the first commit of each epoch, then one a second, then one of the last
+A node stores a head with the first commit of each epoch, then one a second of the clock and one a
+second of play (:mod:`signing`), then one of the last
 record when it ends well. So an epoch that holds more than its beginning and no head, or much play
 behind its last one, was not written by a node; what an intruder appended while the node was down
 would else be vouched for by the heads that the node signs after its next start.

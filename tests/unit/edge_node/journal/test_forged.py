@@ -436,3 +436,21 @@ def test_a_payload_without_end_is_told(tmp_path: Path) -> None:
     payload = b'{"name": "x", "value": ' + b"[" * 100_000
     relink(tmp_path, lambda r: [*r, Record(0, 1, Kind.STATE, 0, 0, 0, len(payload), payload)])
     assert "record 2 holds no entry" in _whats(verify(tmp_path))
+
+
+def test_a_killed_node_that_played_faster_than_it_was_leaves_no_play_unsigned(
+    tmp_path: Path,
+) -> None:
+    """A minute of recordings within the second in which the clock asks for no head."""
+    options = JournalOptions(clock_ns=lambda: START_NS)
+    journal = Journal.open(tmp_path / "journal", facts(), key(), options)
+    for number in range(1, 1801, 30):
+        batch = range(number, number + 30)
+        journal.commit([_live(each, START_NS + each * 1_000_000_000 // 30) for each in batch])
+    killed = Path(shutil.copytree(journal.folder, tmp_path / "killed"))
+    journal.close()
+    verdict = _proved(killed)
+    assert verdict.found == []
+    assert [behind.play_ns < 2_000_000_000 for behind in verdict.unsigned] == [True]
+    # As many as a minute at its own pace has, and not one a commit.
+    assert verdict.heads <= 61
