@@ -10,7 +10,7 @@ from edge_node.journal.folder import file_bytes, places
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_node.cameras.group import CameraStatus
+    from edge_node.cameras.place import CameraStatus
     from edge_node.live.committer import Committer
     from edge_node.live.node import LiveNode
     from edge_node.live.opening import Opened
