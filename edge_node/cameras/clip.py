@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import structlog
 
-from edge_node.cameras.ring import TICK, cameras_in, segments
+from edge_node.cameras.segments import TICK, cameras_in, segments
 from edge_node.frames import CameraFrame, TrackedFrame
 from edge_node.overlay import OverlaySink
 from edge_node.pictures import DecodedPicture
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from accel import Rig, Skeleton, Snapshot
-    from edge_node.cameras.ring import Segment
+    from edge_node.cameras.segments import Segment
 
 _S = 1_000_000_000
 MAX_CLIP_NS = 600 * _S

@@ -2,10 +2,10 @@
 
 Packets are written as they came, without another encoding, into files of some seconds that begin at
 a key frame: MPEG transport streams for H.264 and HEVC, Matroska for anything else. Both can be read
-up to where a power cut left them. A file is called after the capture time of its first frame, in ns
-UTC, and its own times count from there, so that a clip of all cameras can be put together. A new
-file begins where the capture times leave its beat, as where a camera's clock is found, and at the
-first key frame of another connection.
+up to where a power cut left them. A file's own times count from the capture time of its first
+frame, after which it is called (`edge_node.cameras.segments`), so that a clip of all cameras can be
+put together. A new file begins where the capture times leave its beat, as where a camera's clock is
+found, and at the first key frame of another connection.
 
 One thread writes for all cameras. What waits for it is bounded; where a disk is too slow, video is
 left out of the ring and counted, and the cameras never wait.
@@ -16,24 +16,26 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
-import re
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import av
 import structlog
-from av.bitstream import BitStreamFilterContext
 
+from edge_node.cameras.packets import TRANSPORT, CameraTap
+from edge_node.cameras.segments import TICK, Segment, segments, size_bytes
 from tipoff.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from fractions import Fraction
     from pathlib import Path
+
+    from edge_node.cameras.packets import Held
 
 log = structlog.get_logger(__name__)
 
@@ -52,11 +54,6 @@ one."""
 CLOSE_WITHIN_S = 3.0
 """How long what waits may take to be written when the ring is closed."""
 PART = ".part"
-TRANSPORT = frozenset(("h264", "hevc"))
-START_CODES = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
-TICK = Fraction(1, 90_000)
-_NAME = re.compile(r"((?P<epoch>\d+)-)?(?P<start_ns>\d+)\.(ts|mkv)", re.ASCII)
-"""A file's name; earlier versions wrote no epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +75,6 @@ class RingOptions:
             raise InvalidInputError("a ring needs 0 < segment_s <= length_s and room")
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A file of the ring."""
-
-    path: Path
-    """Where it lies."""
-    start_ns: int
-    """Capture time of its first frame."""
-    epoch: int = 0
-    """Epoch in which it was written; 0: that is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A packet on its way to the disk, free of the connection that it came by."""
-
-    camera: str
-    connection: tuple[int, int]
-    codec: str
-    size_px: tuple[int, int]
-    head: bytes
-    data: bytes
-    pts: int
-    dts: int
-    base: Fraction
-    key: bool
-    capture_time_ns: int
-
-
 @dataclass(slots=True)
 class _File:
     """The file that a camera's packets go to now."""
@@ -121,63 +89,6 @@ class _File:
     last_dts: int = -1
 
 
-class CameraTap:
-    """Takes the packets of one source of a camera; never waits.
-
-    Args:
-        ring: Where they go.
-        camera: Whose they are.
-        number: Which source of the ring's this is, from 0.
-    """
-
-    def __init__(self, ring: Ring, camera: str, number: int) -> None:
-        self._ring, self._camera, self._number = ring, camera, number
-        self._connections = 0
-        self._stream: Any = None
-        self._filter: BitStreamFilterContext | None = None
-
-    def packet(self, stream: av.VideoStream, packet: av.Packet[Any], capture_time_ns: int) -> None:
-        """Take a packet, as it is, and when its frame was taken, ns UTC."""
-        context = stream.codec_context
-        head = bytes(context.extradata or b"")
-        if self._stream is not stream:
-            self._stream, self._filter = stream, None
-            self._connections += 1
-        try:
-            data = self._data(stream, packet, head)
-        except (av.FFmpegError, OSError, ValueError):
-            # A damaged packet costs the ring itself, as it costs the decoder, and no camera.
-            self._filter = None
-            self._ring.lose(self._camera)
-            return
-        self._ring.put(
-            _Held(
-                camera=self._camera,
-                connection=(self._number, self._connections),
-                codec=context.name,
-                size_px=(context.width, context.height),
-                head=head if head.startswith(START_CODES) else b"",
-                data=data,
-                pts=packet.pts or 0,
-                dts=packet.dts if packet.dts is not None else packet.pts or 0,
-                base=packet.time_base or TICK,
-                key=packet.is_keyframe,
-                capture_time_ns=capture_time_ns,
-            )
-        )
-
-    def _data(self, stream: av.VideoStream, packet: av.Packet[Any], head: bytes) -> bytes:
-        """Give a packet's bytes as a transport stream takes them; MP4 lays them out differently."""
-        codec = stream.codec_context.name
-        if codec not in TRANSPORT or not head or head.startswith(START_CODES):
-            return bytes(packet)
-        if self._filter is None:
-            self._filter = BitStreamFilterContext(f"{codec}_mp4toannexb", stream)
-        copy: av.Packet[Any] = av.Packet(bytes(packet))
-        copy.pts, copy.dts, copy.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
-        return b"".join(bytes(each) for each in self._filter.filter(copy))
-
-
 class Ring:
     """Keeps the last minutes of cameras.
 
@@ -189,7 +100,7 @@ class Ring:
 
     def __init__(self, folder: Path, options: RingOptions | None = None) -> None:
         self._folder, self._options = folder, options or RingOptions()
-        self._queue: queue.Queue[_Held | None] = queue.Queue(QUEUE_PACKETS)
+        self._queue: queue.Queue[Held | None] = queue.Queue(QUEUE_PACKETS)
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._lost: Counter[str] = Counter()
@@ -220,7 +131,7 @@ class Ring:
         with self._lock:
             self._lost[camera] += 1
 
-    def put(self, held: _Held) -> None:
+    def put(self, held: Held) -> None:
         """Take a packet, or leave it out where too much waits already."""
         with self._lock:
             full = self._waiting_bytes + len(held.data) > QUEUE_BYTES
@@ -290,7 +201,7 @@ class Ring:
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             log.warning("ring cannot be written", camera=camera, why=reason)
 
-    def _write(self, held: _Held) -> None:
+    def _write(self, held: Held) -> None:
         if held.connection < self._newest.get(held.camera, held.connection):
             return  # its source was replaced, and its thread has not ended yet
         self._newest[held.camera] = held.connection
@@ -313,7 +224,7 @@ class Ring:
         file.last_dts = dts
         file.container.mux(packet)
 
-    def _ends(self, file: _File, held: _Held) -> bool:
+    def _ends(self, file: _File, held: Held) -> bool:
         """Whether a packet goes to another file."""
         if held.codec != file.codec or held.connection != file.connection:
             return True
@@ -324,7 +235,7 @@ class Ring:
         off = abs(held.capture_time_ns - file.start_ns - place_ns) > OFF_BEAT_NS
         return off and (held.key or place_ns > LONGER * self._options.segment_s * _S)
 
-    def _begin(self, held: _Held) -> _File:
+    def _begin(self, held: Held) -> _File:
         folder = self._folder / held.camera
         folder.mkdir(parents=True, exist_ok=True)
         transport = held.codec in TRANSPORT
@@ -362,7 +273,7 @@ class Ring:
             self._written[camera] = lying
         written = self._written[camera]
         written.append((begun, begun_ns))
-        sizes = {segment: _size(segment.path) for segment, _ in written}
+        sizes = {segment: size_bytes(segment.path) for segment, _ in written}
         total = sum(sizes.values())
         for (this, this_ns), (after, after_ns) in pairwise(list(written)):
             # The next one's beginning is this one's end. A clock that was set back makes files of
@@ -384,30 +295,3 @@ class Ring:
             found,
             key=lambda each: (each.epoch, each.start_ns <= begun.start_ns, each.start_ns),
         )
-
-
-def _size(path: Path) -> int:
-    """Give a file's bytes; 0 where somebody took it away."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def segments(folder: Path, camera: str) -> list[Segment]:
-    """List a camera's files, oldest first: by epoch, and by time."""
-    found = [
-        Segment(path, int(name["start_ns"]), int(name["epoch"] or 0))
-        for path in (folder / camera).glob("*.*")
-        if (name := _NAME.fullmatch(path.name))
-    ]
-    return sorted(found, key=lambda segment: (segment.epoch, segment.start_ns))
-
-
-def cameras_in(folder: Path) -> list[str]:
-    """Name the cameras of which a ring holds anything."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path.name for path in folder.iterdir() if path.is_dir() and segments(folder, path.name)
-    )

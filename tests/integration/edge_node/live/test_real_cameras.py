@@ -25,7 +25,7 @@ import accel
 import tipoff
 from accel import COCO17, Rig
 from edge_node.cameras.clip import Play
-from edge_node.cameras.ring import segments
+from edge_node.cameras.segments import segments
 from edge_node.frames import CameraFrame
 from edge_node.inference import Detect, Inference
 from edge_node.journal.reading import JournalReader

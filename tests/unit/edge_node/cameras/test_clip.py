@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from accel import COCO17, Rig, Snapshot
 from edge_node.cameras import clip
 from edge_node.cameras.clip import DRAWN, Play, cut_play
-from edge_node.cameras.ring import Ring, RingOptions, Segment, segments
+from edge_node.cameras.ring import Ring, RingOptions
+from edge_node.cameras.segments import Segment, segments
 from tests.support.rigs import looking_at
 from tests.support.videos import DARKEST, STEP, VideoSpec, make_video, number_of
 from tipoff.errors import InvalidInputError, NotFoundError

@@ -15,7 +15,8 @@ import structlog
 
 from edge_node.cameras import ring as module
 from edge_node.cameras.files import VideoFileSource
-from edge_node.cameras.ring import Ring, RingOptions, cameras_in, segments
+from edge_node.cameras.ring import Ring, RingOptions
+from edge_node.cameras.segments import cameras_in, segments
 from edge_node.cameras.slot import Tally
 from edge_node.cameras.source import Schedule, SourceOptions, Surroundings
 from tests.support.videos import VideoSpec, make_video, number_of

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge_node.cameras.clip import Play
-from edge_node.cameras.ring import FOLDER, Ring, RingOptions, segments
+from edge_node.cameras.ring import FOLDER, Ring, RingOptions
+from edge_node.cameras.segments import segments
 from edge_node.journal.entries import Snapped
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.where import journals_folder, session_folder
