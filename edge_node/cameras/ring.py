@@ -53,7 +53,6 @@ LONGER = 3
 one."""
 CLOSE_WITHIN_S = 3.0
 """How long what waits may take to be written when the ring is closed."""
-PART = ".part"
 
 
 @dataclass(frozen=True, slots=True)
