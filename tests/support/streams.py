@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -35,6 +36,12 @@ EAGER = ClientOptions(
 """A client that hurries."""
 PATIENCE_S = 20.0
 """How long a test waits for what must come."""
+HASTY = ClientOptions(connect_timeout_s=0.4, resume_timeout_s=0.4, backoff_initial_s=0.01)
+"""A client that gives up soon."""
+SOON_HOPELESS = dataclasses.replace(HASTY, connect_timeout_s=PATIENCE_S)
+"""A client that waits for a server, and not long for one that has gone."""
+BEATING = dataclasses.replace(QUICK, heartbeat_every_s=0.2, acknowledge_within_s=5.0)
+"""A server that beats often, and ends nobody for it."""
 
 
 def make_hub(

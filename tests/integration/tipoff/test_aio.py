@@ -22,8 +22,9 @@ from tests.support.frames import make_frame, make_frames
 from tests.support.proxy import Proxy, proxying, random_lives_bytes
 from tests.support.streams import (
     EAGER,
-    PATIENCE_S,
+    HASTY,
     QUICK,
+    SOON_HOPELESS,
     make_ended_hub,
     make_hub,
     open_descriptors,
@@ -35,13 +36,8 @@ from tests.support.streams import (
 from tipoff.aio import AsyncClient, AsyncTrackStream
 from tipoff.aio_connection import AsyncConnection
 from tipoff.errors import ConflictError, DeadlineError, NotFoundError, UnavailableError
-from tipoff.follow import ClientOptions
 from tipoff.snapshot import Heartbeat
 from tipoff.stream_errors import SequenceOutOfRangeError, SessionFailedError
-
-HASTY = ClientOptions(connect_timeout_s=0.4, resume_timeout_s=0.4, backoff_initial_s=0.01)
-SOON_HOPELESS = dataclasses.replace(HASTY, connect_timeout_s=PATIENCE_S)
-"""A client that waits for a server, and not long for one that has gone."""
 
 
 def test_a_session_is_followed_to_its_end() -> None:
