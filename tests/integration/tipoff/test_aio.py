@@ -1,4 +1,4 @@
-"""The asyncio client against a real server, through a network that breaks.
+"""The asyncio client against a real server: what it gives, also to callers that do not wait.
 
 Client and server share the process' one loop for gRPC: grpc.aio bears no second one.
 """
@@ -8,34 +8,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import gc
-import threading
 import time
 from typing import Any
 
-import grpc
 import pytest
 
 import tipoff
 from edge_node.description import EndReason
-from tests.support.frames import make_frame, make_frames
-from tests.support.proxy import Proxy, proxying, random_lives_bytes
+from tests.support.frames import make_frames
+from tests.support.proxy import proxying
 from tests.support.streams import (
     EAGER,
     HASTY,
     QUICK,
-    SOON_HOPELESS,
     make_ended_hub,
     make_hub,
-    open_descriptors,
     run_aio,
     serving,
-    wait_until,
     writing,
 )
 from tipoff.aio import AsyncClient, AsyncTrackStream
 from tipoff.aio_connection import AsyncConnection
-from tipoff.errors import ConflictError, DeadlineError, NotFoundError, UnavailableError
+from tipoff.errors import DeadlineError, NotFoundError
 from tipoff.snapshot import Heartbeat
 from tipoff.stream_errors import SequenceOutOfRangeError, SessionFailedError
 
@@ -110,75 +104,6 @@ def test_a_session_that_failed_is_an_error_behind_its_last_snapshot() -> None:
     assert got == [1, 2, 3]
 
 
-def test_a_server_that_never_answers_is_given_up_in_time() -> None:
-    async def follow() -> None:
-        async with AsyncClient(proxy.address, HASTY) as client:
-            await client.describe()
-            proxy.hold()
-            with pytest.raises(DeadlineError, match="did not open"):
-                await client.stream_tracks().open()
-
-    with serving(make_hub(1)) as (_, address), proxying(address) as proxy:
-        run_aio(follow())
-
-
-def test_an_outage_that_lasts_is_an_error() -> None:
-    async def follow(address: str) -> None:
-        async with AsyncClient(address, SOON_HOPELESS) as client:
-            stream = client.stream_tracks()
-            assert (await anext(stream)).sequence == 2
-            proxy.refusing = True
-            proxy.cut()
-            with pytest.raises((UnavailableError, DeadlineError)):
-                await anext(stream)
-            assert stream.outage is not None
-
-    with serving(make_hub(2)) as (_, address), proxying(address) as proxy:
-        run_aio(follow(proxy.address))
-
-
-def test_a_network_that_breaks_all_the_time_misses_and_repeats_nothing() -> None:
-    hub = make_hub()
-    lives_bytes = random_lives_bytes(60, seed=3)
-
-    async def follow(address: str) -> list[int]:
-        async with (
-            AsyncClient(address, EAGER) as client,
-            client.stream_tracks(from_sequence=1) as stream,
-        ):
-            return [snapshot.sequence async for snapshot in stream]
-
-    with (
-        serving(hub) as (_, address),
-        proxying(address, lives_bytes) as proxy,
-        writing(hub, make_frames(1000)),
-    ):
-        got = run_aio(follow(proxy.address))
-    assert got == list(range(1, 1001))
-    assert not proxy.cuts_left
-    assert proxy.accepted > len(lives_bytes)
-
-
-def test_a_server_that_starts_again_under_a_new_epoch_is_followed_and_told() -> None:
-    async def follow(address: str) -> None:
-        async with AsyncClient(address, EAGER) as client:
-            stream = client.stream_tracks(from_sequence=19)
-            got = [await anext(stream) for _ in range(2)]
-            proxy.target = second
-            await asyncio.to_thread(first.stop)
-            got += [await anext(stream) for _ in range(2)]
-        places = [(snapshot.epoch, snapshot.sequence) for snapshot in got]
-        assert places == [(1, 19), (1, 20), (2, 1), (2, 2)]
-        assert [gap.reason for gap in got[2].gap_before] == ["epoch_over"]
-
-    with (
-        serving(make_hub(20)) as (first, address),
-        serving(make_hub(2, epoch=2)) as (_, second),
-        proxying(address) as proxy,
-    ):
-        run_aio(follow(proxy.address))
-
-
 def test_a_caller_that_takes_its_time_is_not_ended() -> None:
     async def follow(address: str) -> None:
         async with AsyncClient(address, EAGER) as client:
@@ -191,35 +116,6 @@ def test_a_caller_that_takes_its_time_is_not_ended() -> None:
     limits = dataclasses.replace(QUICK, max_lag_s=20.0)
     with serving(make_hub(3), limits=limits) as (_, address):
         run_aio(follow(address))
-
-
-def test_a_task_that_is_cancelled_leaves_nothing_behind() -> None:
-    async def wait_for_ever(client: AsyncClient) -> None:
-        async with client.stream_tracks() as stream:
-            async for _ in stream:
-                pass
-
-    async def come_and_go(address: str) -> None:
-        before = len(asyncio.all_tasks())
-        async with AsyncClient(address) as client:
-            waiting = [asyncio.create_task(wait_for_ever(client)) for _ in range(3)]
-            await asyncio.sleep(0.05)
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) == before
-
-    with serving(make_hub(5)) as (server, address):
-        run_aio(come_and_go(address))
-        gc.collect()
-        before = open_descriptors(), threading.active_count()
-        for _ in range(10):
-            run_aio(come_and_go(address))
-        gc.collect()
-        wait_until(lambda: threading.active_count() <= before[1], "its threads end")
-        wait_until(lambda: open_descriptors() <= before[0], "its sockets close")
-        wait_until(lambda: server.subscribers == 0, "the server forgets it")
 
 
 def test_twenty_subscribers_at_once_get_the_same() -> None:
@@ -236,29 +132,6 @@ def test_twenty_subscribers_at_once_get_the_same() -> None:
     with serving(hub) as (_, address), writing(hub, make_frames(200), 0.005):
         got = run_aio(follow_all(address))
     assert got == [list(range(1, 201))] * 20
-
-
-def test_events_bring_heartbeats_and_a_silent_connection_is_left() -> None:
-    limits = dataclasses.replace(QUICK, heartbeat_every_s=0.2, acknowledge_within_s=5.0)
-    hub = make_hub(1)
-
-    async def follow(proxy: Proxy) -> None:
-        async with (
-            AsyncClient(proxy.address, EAGER) as client,
-            client.stream_tracks(from_sequence=1) as stream,
-        ):
-            assert (await anext(stream)).sequence == 1
-            events = stream.events()
-            assert isinstance(await anext(events), Heartbeat)
-            proxy.hold()
-            hub.write(make_frame(2))
-            asyncio.get_running_loop().call_later(1.5, proxy.release)
-            assert (await anext(stream)).sequence == 2
-            assert stream.reconnects == 1
-            assert stream.availability is None
-
-    with serving(hub, limits=limits) as (_, address), proxying(address) as proxy:
-        run_aio(follow(proxy))
 
 
 def test_a_callers_timeout_leaves_the_stream_where_it_was() -> None:
@@ -319,49 +192,6 @@ def test_a_silent_connection_is_left_also_where_the_caller_waits_for_a_moment_at
         run_aio(follow())
 
 
-@pytest.mark.parametrize("which", ["stream", "client"])
-def test_closing_ends_a_task_that_waits_and_cancels_nothing(which: str) -> None:
-    async def follow(address: str) -> None:
-        client = AsyncClient(address)
-        stream = client.stream_tracks(from_sequence=1)
-
-        async def iterate() -> list[int]:
-            return [snapshot.sequence async for snapshot in stream]
-
-        waiting = asyncio.create_task(iterate())
-        await asyncio.sleep(0.2)
-        await (stream if which == "stream" else client).close()
-        assert await waiting == [1]
-        assert stream.end is None
-        await stream.close()
-        await client.close()
-        with pytest.raises(ConflictError, match="has been closed"):
-            client.stream_tracks()
-        with pytest.raises(ConflictError, match="has been closed"):
-            await client.describe()
-
-    with serving(make_hub(1)) as (server, address):
-        run_aio(follow(address))
-        wait_until(lambda: server.subscribers == 0, "the server knows")
-
-
-def test_a_stream_that_is_left_is_closed() -> None:
-    async def follow(address: str) -> None:
-        async with AsyncClient(address, EAGER) as client:
-            for _ in range(5):
-                async for _ in client.stream_tracks(from_sequence=1):
-                    break
-            for _ in range(200):
-                await asyncio.sleep(0.05)
-                if server.subscribers == 0:
-                    return
-        raise AssertionError("the server still has its streams")
-
-    limits = dataclasses.replace(QUICK, max_lag_s=60.0)
-    with serving(make_hub(5), limits=limits) as (server, address):
-        run_aio(follow(address))
-
-
 def test_tasks_share_a_streams_snapshots() -> None:
     got: list[int] = []
 
@@ -378,23 +208,6 @@ def test_tasks_share_a_streams_snapshots() -> None:
     with serving(make_ended_hub(50)) as (_, address):
         run_aio(follow_all(address))
     assert got == list(range(1, 51))
-
-
-def test_a_stream_is_resumed_where_the_header_takes_long() -> None:
-    hub = make_hub(2)
-
-    async def follow() -> None:
-        async with AsyncClient(proxy.address) as client:
-            stream = client.stream_tracks(from_sequence=1)
-            assert [(await anext(stream)).sequence for _ in range(2)] == [1, 2]
-            proxy.delay_s = 0.8
-            proxy.cut()
-            asyncio.get_running_loop().call_later(2.0, hub.write, make_frame(3))
-            assert (await anext(stream)).sequence == 3
-            assert stream.reconnects == 1
-
-    with serving(hub) as (_, address), proxying(address) as proxy:
-        run_aio(follow())
 
 
 def test_a_server_that_never_answers_is_given_up_also_by_a_caller_that_asks_for_a_moment() -> None:
@@ -444,34 +257,6 @@ def test_a_failure_is_told_also_where_the_caller_gave_up_while_the_stream_was_be
     with serving(make_hub(1)) as (_, address), proxying(address) as proxy:
         proxy.hold()
         run_aio(follow())
-
-
-def test_a_client_whose_closing_is_cancelled_keeps_no_connection(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    closes = asyncio.Event()
-
-    async def close_slowly(_stream: AsyncTrackStream) -> None:
-        closes.set()
-        await asyncio.sleep(60)
-
-    async def follow() -> None:
-        client = AsyncClient(address)
-        stream = client.stream_tracks(from_sequence=1)
-        await anext(stream)
-        channel: Any = client._channel
-        closing = asyncio.create_task(client.close())
-        await closes.wait()
-        closing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await closing
-        with pytest.raises(grpc.aio.UsageError, match="closed"):
-            channel.unary_unary("/any")(b"")
-
-    monkeypatch.setattr(AsyncTrackStream, "close", close_slowly)
-    with serving(make_hub(1)) as (server, address):
-        run_aio(follow())
-        wait_until(lambda: server.subscribers == 0, "the server forgets it")
 
 
 def test_who_asks_for_a_moment_at_a_time_knocks_no_more_often(
