@@ -202,7 +202,8 @@ class Planner:
         for left in state.leftovers:
             left.seen = False
         unknown = view.keypoints[(view.assigned < 0) & (scores >= LEFTOVER_SCORE)]
-        new = [self._is_new(state, keypoint_box(keypoints)) for keypoints in unknown]
+        boxes = [keypoint_box(keypoints) for keypoints in unknown]
+        new = [self._is_new(state, box) for box in boxes if box is not None]
         return any(new)
 
     def _is_new(self, state: CameraPlan, box_px: NDArray[np.float64]) -> bool:
@@ -222,10 +223,13 @@ def grow(boxes_px: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
     return np.hstack([boxes_px[:, :2] - pad, boxes_px[:, 2:] + pad])
 
 
-def keypoint_box(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Give the box around a detection's keypoints, (4,)."""
+def keypoint_box(keypoints: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    """Give the box around a detection's keypoints, (4,); None where no keypoint has a place."""
     points = keypoints[:, :2].astype(np.float64)
-    return np.concatenate([np.nanmin(points, axis=0), np.nanmax(points, axis=0)])
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        return None
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
 def overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

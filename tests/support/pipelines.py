@@ -80,7 +80,7 @@ class WalkerInference:
     """Finds the walkers in what it is asked about, after a random while."""
 
     def __init__(self, walkers: Walkers, seed: int = 0, slow_s: float = 0.002) -> None:
-        self.walkers, self._random, self._slow_s = walkers, random.Random(seed), slow_s
+        self.walkers, self.dice, self._slow_s = walkers, random.Random(seed), slow_s
         self._pool = ThreadPoolExecutor(4)
         self.times = StageTimes()
         self.asked: list[tuple[int, int, tuple[Task, ...]]] = []
@@ -93,7 +93,7 @@ class WalkerInference:
     def submit(self, frame: CameraFrame, tasks: Sequence[Task]) -> Future[Found]:
         """Begin to look."""
         self.asked.append((frame.camera, frame.index, tuple(tasks)))
-        return self._pool.submit(self._look, frame, tasks, self._random.random() * self._slow_s)
+        return self._pool.submit(self._look, frame, tasks, self.dice.random() * self._slow_s)
 
     def _look(self, frame: CameraFrame, tasks: Sequence[Task], wait_s: float) -> Found:
         time.sleep(wait_s)

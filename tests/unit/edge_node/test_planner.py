@@ -12,6 +12,7 @@ from edge_node.frames import CameraFrame, ViewDetections
 from edge_node.inference import Detect, PoseRegion
 from edge_node.pictures import ArrayPicture
 from edge_node.planner import (
+    CANDIDATE_MARGIN,
     CANDIDATE_ROUNDS,
     FIRST_ROUNDS,
     IDLE_EVERY,
@@ -146,6 +147,22 @@ def test_somebody_who_got_a_track_or_went_is_no_candidate_any_more() -> None:
     known.assigned[:] = 5
     game.planner.learn([known], [np.array([0.9], np.float32)])
     assert not len(game.planner.candidates_px(1))
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+def test_a_leftover_is_where_its_keypoints_have_a_place(number: float) -> None:
+    planner, score = Planner(CAMERAS, PlanOptions()), [np.array([0.9], np.float32)]
+    view = left_view(1, (300.0, 300.0))
+    view.keypoints[0, 0, 0] = view.keypoints[0, -1, 1] = number
+    planner.learn([view], score)
+    (box,) = planner.candidates_px(1)
+    known = view.keypoints[0, 1:-1, :2]
+    margin = CANDIDATE_MARGIN * (known.max(axis=0) - known.min(axis=0)).max()
+    assert box == pytest.approx([*known.min(axis=0) - margin, *known.max(axis=0) + margin])
+    view.keypoints[...] = number
+    planner = Planner(CAMERAS, PlanOptions())
+    planner.learn([view], score)
+    assert len(planner.candidates_px(1)) == 0, "nobody knows where"
 
 
 def test_a_doubtful_leftover_asks_nothing() -> None:

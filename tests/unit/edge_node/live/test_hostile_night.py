@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from accel import Tracker
+from accel import Rig, Tracker
 from edge_node.frames import CameraFrame, ObservedFrame
+from edge_node.inference import Task
 from edge_node.journal.digest import snapshot_digest
 from edge_node.journal.entries import Observed, Snapped
 from edge_node.perception import Frame
@@ -57,15 +59,36 @@ def fate(dice: random.Random) -> Fate:
     )
 
 
+class StrangeInference(WalkerInference):
+    """Models that find nobody, a crowd, whom nobody knows, or what is no number."""
+
+    def _answer(self, frame: CameraFrame, task: Task) -> NDArray[np.float32]:
+        seen = super()._answer(frame, task)
+        match self.dice.choice(("well",) * 6 + ("nobody", "crowd", "stranger", "no number")):
+            case "nobody":
+                return seen[:0]
+            case "crowd":
+                return np.concatenate([seen] * 20)
+            case "stranger":
+                return np.concatenate([seen, seen[:1] + np.float32(300)])
+            case "no number" if len(seen):
+                numbers = (np.nan, np.inf, -np.inf, 1e30)
+                seen[self.dice.randrange(len(seen)), self.dice.randrange(17)] = self.dice.choice(
+                    numbers
+                )
+        return seen
+
+
 class Night:
     """A night, from a seed."""
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
         cameras = self.dice.choice((2, 4, 6))
-        rig, self.inference = ring_rig(cameras), None
+        rig: Rig = ring_rig(cameras)
+        self.inference: WalkerInference | None = None
         if self.dice.random() < 0.5:
-            self.inference = WalkerInference(Walkers(rig), seed, slow_s=0.0)
+            self.inference = StrangeInference(Walkers(rig), seed, slow_s=0.0)
         self.node = PlayedNode(rig, inference=self.inference)
         self.fates = [Fate() for _ in range(cameras)]
         self.given = 0
