@@ -35,6 +35,8 @@ BATCH_ROWS = 512
 """Frames read at a time."""
 MAX_KEYPOINT_FLOATS = 64 * 64 * 3
 """A row with more is no frame: 64 people of 64 joints."""
+LARGEST_TIME_NS = 2**62
+"""No tracker takes a time so far from 0, in the year 2116."""
 NUMBERS = 3
 """u, v and confidence."""
 KNOWN_RECORDINGS = 16
@@ -166,6 +168,12 @@ def _scan(path: Path) -> RecordingInfo:
             frames += len(times)
         if not frames:
             raise SourceError(f"{path} holds no frame; record again", path=path)
+        if min(start) <= -LARGEST_TIME_NS or max(end) >= LARGEST_TIME_NS:
+            raise SourceError(
+                f"{path} has capture times from {min(start)} to {max(end)}, which are no "
+                "nanoseconds, UTC or from its start: see to their unit",
+                path=path,
+            )
         return RecordingInfo(tuple(sorted(cameras)), _joints(file), min(start), max(end), frames)
 
 

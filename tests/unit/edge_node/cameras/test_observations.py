@@ -10,10 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from accel import Tracker
 from edge_node.cameras import observations
 from edge_node.cameras.errors import SourceError
-from edge_node.cameras.observations import read_info, read_observations, write_observations
+from edge_node.cameras.observations import (
+    Row,
+    read_info,
+    read_observations,
+    write_observations,
+)
 from tests.support.observations import make_recording, people, rows
+from tests.support.rigs import ring_rig
 
 CAMERAS = ("a", "b", "c")
 
@@ -47,6 +54,23 @@ def test_one_camera_from_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [camera for camera, *_ in read] == ["b"] * 50
     assert [time_ns for _, time_ns, _ in read] == [n * 100_000_000 for n in range(50, 100)]
     assert pq.ParquetFile(path).metadata.num_row_groups == 19
+
+
+@pytest.mark.parametrize("time_ns", [2**62, -(2**62), 2**63 - 1])
+def test_times_that_no_tracker_takes_are_refused(tmp_path: Path, time_ns: int) -> None:
+    path = tmp_path / "game.parquet"
+    write_observations(path, sorted([("a", 0, people(1)), ("a", time_ns, people(1))], key=_time))
+    with pytest.raises(SourceError, match=f"{time_ns}.* no nanoseconds"):
+        read_info(path)
+    write_observations(path, [("a", 2**62 - 1, people(1))])
+    tracker = Tracker(ring_rig(2))
+    for _, known_ns, keypoints in read_observations(path):
+        tracker.observe(0, known_ns, keypoints)
+    assert read_info(path).end_ns == 2**62 - 1
+
+
+def _time(row: Row) -> int:
+    return row[1]
 
 
 @pytest.mark.parametrize("lacks", ["camera", "capture_time_ns", "keypoints"])
