@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import ClassVar
 
 import av
 import numpy as np
+import pytest
 
 from edge_node.cameras.files import ObservationsSource, VideoFileSource
 from edge_node.cameras.observations import write_observations
@@ -47,6 +49,30 @@ def test_a_film_that_is_behind_is_not_played_to_its_end(tmp_path: Path) -> None:
     schedule = hurried()
     assert list(VideoFileSource(path, around(schedule)).frames(schedule.stop)) == []
     assert schedule.asked <= 4 < FRAMES
+
+
+class Prompt(Schedule):
+    """A game that is wherever it is waited for."""
+
+    place_ns = 0
+
+    def position_ns(self) -> int:
+        return self.place_ns
+
+    def wait_for(self, position_ns: int, stop: threading.Event) -> None:
+        assert not stop.is_set()
+        type(self).place_ns = position_ns
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp9", "mjpeg"])
+def test_a_film_plays_in_a_loop_without_a_stumble(tmp_path: Path, codec: str) -> None:
+    Prompt.place_ns = 0
+    path = make_video(tmp_path, "film", VideoSpec(codec=codec, frames=FRAMES, rate_hz=20))
+    options = SourceOptions(loop=True)
+    source = VideoFileSource(path, Surroundings("cam", Prompt(), Tally(0), options))
+    taken = islice(source.frames(threading.Event()), 3 * FRAMES)
+    times = [frame.capture_time_ns for frame in taken]
+    assert [round((b - a) * 20 / S) for a, b in pairwise(times)] == [1] * (3 * FRAMES - 1)
 
 
 class Impatient(Tally):
