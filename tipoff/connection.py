@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 import grpc
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from tipoff.v1 import tracking_pb2 as pb
     from tipoff.v1 import tracking_pb2_grpc
 
+READ_AHEAD = 16
+"""Messages that are read before their caller asks for them, at most."""
+READER, ENDER = "tipoff-reader", "tipoff-ender"
+"""Names of threads."""
+LONGEST_WAIT_S = 1e9
+"""A longer one counts as this: 30 years, near the longest that a thread can wait."""
+
 
 class Call(Protocol):
     """What is used of a call."""
@@ -37,10 +45,29 @@ class Call(Protocol):
         """End it."""
 
 
-class Connection(Acknowledging):
-    """One call of StreamTracks. gRPC draws its requests, the acknowledgements, in a thread.
+class _Bell:
+    """An event whose setting holds no lock that an interrupt could leave behind."""
 
-    That thread also ends the call of a stream that nobody has any more.
+    def __init__(self) -> None:
+        self._rung: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Wake who waits."""
+        self._rung.put(None)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until it is set, once for each time."""
+        with contextlib.suppress(Empty):
+            self._rung.get(timeout=min(timeout_s, LONGEST_WAIT_S))
+
+
+class Connection(Acknowledging):
+    """One call of StreamTracks, with a thread that calls and reads and gRPC's own, which sends.
+
+    An interrupt (Ctrl-C) comes between any two steps of the main thread: within gRPC it left locks
+    behind that everybody then waited for, for ever. So the caller's thread never enters gRPC; it
+    waits where nothing is locked. The thread that sends the acknowledgements also ends the call of
+    a stream that nobody has any more.
     """
 
     def __init__(
@@ -51,63 +78,65 @@ class Connection(Acknowledging):
         options: ClientOptions,
         owner: weakref.ref[object],
     ) -> None:
-        """Call, and ask for what the follower wants next; ``owner`` is whose call it is.
-
-        Raises:
-            ConflictError: The client has been closed.
-        """
-        self._wake = threading.Event()
+        """Call, and ask for what the follower wants next; ``owner`` is whose call it is."""
+        self._wake = _Bell()
         super().__init__(self._wake)
         self._address = address
         self._follower = follower
         self._every_s = options.acknowledge_every_s
         self._owner = owner
         self._closed = False
-        self._waiting_since_s: float | None = None
-        self._gave_up: TipoffError | None = None
-        # Asked here, and not when gRPC's thread comes to it: by then another call may be open.
-        subscribe = follower.subscribe()
+        self._came: SimpleQueue[pb.StreamTracksResponse | Exception | None] = SimpleQueue()
+        self._room: SimpleQueue[bool] = SimpleQueue()
+        self._call: Call | None = None
+        for _ in range(READ_AHEAD):
+            self._room.put(True)
+        # Asked here, and not when a thread comes to it: by then another call may be open.
+        arguments = (stub, follower.subscribe())
         try:
-            self._responses: Call = stub.StreamTracks(self._requests(subscribe))
-        except ValueError:
-            raise client_closed(address) from None
+            threading.Thread(target=self._read, args=arguments, name=READER, daemon=True).start()
+        except BaseException:
+            self.close()
+            raise
 
     def _requests(self, subscribe: pb.StreamTracksRequest) -> Iterator[pb.StreamTracksRequest]:
         yield subscribe
         while not self._closed:
             self._wake.wait(self._every_s)
-            self._wake.clear()
             if self._owner() is None:
                 self.close()
-            self._check_silence()
             if not self._closed:
                 yield self._follower.acknowledge()
 
-    def _check_silence(self) -> None:
-        """Cancel the call where the caller waits and nothing has come for too long."""
-        since_s, limit_s = self._waiting_since_s, self._follower.silence_s
-        if since_s is not None and limit_s is not None and time.monotonic() - since_s > limit_s:
-            self._give_up(fallen_silent(self._address, limit_s))
-
-    def _give_up(self, error: TipoffError) -> None:
-        self._gave_up = error
-        self._responses.cancel()
+    def _read(
+        self, stub: tracking_pb2_grpc.TrackingServiceStub, subscribe: pb.StreamTracksRequest
+    ) -> None:
+        """Call, and read while there is room, to the end or an error."""
+        try:
+            call: Call = stub.StreamTracks(self._requests(subscribe))
+            self._call = call
+            if self._closed:
+                # Whoever closed it in the meantime did not see the call.
+                call.cancel()
+            while self._room.get():
+                self._came.put(next(call))
+        except StopIteration:
+            self._came.put(None)
+        except grpc.RpcError as error:
+            self._came.put(translate(self._address, error))
+        except ValueError:
+            self._came.put(client_closed(self._address))
+        except Exception as error:
+            self._came.put(error)
 
     def open(self, within_s: float) -> pb.StreamTracksResponse:
         """Return the first message.
 
         Raises:
+            ConflictError: The client has been closed.
             TipoffError: There is none within ``within_s``.
         """
-        error = no_answer(self._address, within_s)
-        timer = threading.Timer(within_s, self._give_up, (error,))
-        timer.daemon = True
-        timer.start()
-        try:
-            response = self._next()
-        finally:
-            timer.cancel()
-            timer.join()
+        response = self._next(within_s, no_answer(self._address, within_s))
         if response is None:
             raise ended_unopened(self._address)
         return response
@@ -118,22 +147,35 @@ class Connection(Acknowledging):
         Raises:
             TipoffError: The call has broken, or nothing has come for too long.
         """
-        self._waiting_since_s = time.monotonic()
-        try:
-            return self._next()
-        finally:
-            self._waiting_since_s = None
+        silence_s = self._follower.silence_s
+        if silence_s is None:
+            return self._next(None, None)
+        return self._next(silence_s, fallen_silent(self._address, silence_s))
 
-    def _next(self) -> pb.StreamTracksResponse | None:
+    def _next(
+        self, within_s: float | None, too_late: TipoffError | None
+    ) -> pb.StreamTracksResponse | None:
+        timeout_s = None if within_s is None else min(within_s, LONGEST_WAIT_S)
         try:
-            return next(self._responses)
-        except StopIteration:
-            return None
-        except grpc.RpcError as error:
-            raise self._gave_up or translate(self._address, error) from None
+            came = self._came.get(timeout=timeout_s)
+        except Empty:
+            assert too_late is not None
+            raise too_late from None
+        self._room.put(True)
+        if isinstance(came, Exception):
+            raise came
+        return came
 
     def close(self) -> None:
-        """End the call and its thread. Any thread may call it."""
+        """End the call and its threads. Any thread may call it."""
         self._closed = True
         self._wake.set()
-        self._responses.cancel()
+        self._room.put(False)
+        call = self._call
+        if call is None:
+            return
+        try:
+            threading.Thread(target=call.cancel, name=ENDER, daemon=True).start()
+        except RuntimeError:
+            # The machine has no thread left.
+            call.cancel()
