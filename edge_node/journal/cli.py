@@ -39,7 +39,8 @@ def list_journals(journals: Path | None, as_json: bool) -> None:
     """List the sessions that have a journal."""
     from edge_node.journal.where import all_journals
 
-    rows = [_row(name, folder) for name, folder in all_journals(journals)]
+    found = (_row(name, folder) for name, folder in all_journals(journals))
+    rows = [row for row in found if row is not None]
     if as_json:
         echo_json(rows)
         return
@@ -53,13 +54,16 @@ def list_journals(journals: Path | None, as_json: bool) -> None:
         click.echo("no journals")
 
 
-def _row(name: str, folder: Path) -> dict[str, Any]:
+def _row(name: str, folder: Path) -> dict[str, Any] | None:
+    """Say what a journal is; None where it went since it was listed."""
     from edge_node.journal.errors import JournalDamagedError
     from edge_node.journal.reading import JournalReader, begin_again
-    from tipoff.errors import UnavailableError
+    from tipoff.errors import NotFoundError, UnavailableError
 
     try:
         found = begin_again(folder, JournalReader.overview)
+    except NotFoundError:
+        return None
     except (JournalDamagedError, UnavailableError) as error:
         unknown = {"first": 0, "last": 0, "epoch": 0, "size_gb": 0.0, "written": False}
         return {"session": name, "folder": str(folder), **unknown, "damage": error.message}
@@ -251,11 +255,11 @@ def verify(
     from edge_node.journal.heads import SignedHead
     from edge_node.journal.verdict import VerifyOptions
     from edge_node.journal.verifying import verify as prove
-    from edge_node.journal.where import find_journal, session_folder
+    from edge_node.journal.where import find_journal, is_named
 
     folder = find_journal(session, journals)
     # A folder that was given by its path may be a copy with another name.
-    name = session if folder == session_folder(session, journals) else None
+    name = session if is_named(folder, session, journals) else None
     given = None if head is None else SignedHead.from_json(head.read_bytes())
     with progress("Verifying", _records(folder), "records") as bar:
         options = VerifyOptions(given, tuple(map(_key, keys)), name, replay, bar.advance)

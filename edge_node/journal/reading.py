@@ -82,7 +82,10 @@ class JournalReader:
         # Its tip is read first: what is written from now on is beyond it, and no loss. Its oldest
         # record is read behind the files: what is pruned from now on is listed yet.
         before = _read_mark(folder)
-        self.places = places(folder)
+        try:
+            self.places = places(folder)
+        except PermissionError as error:
+            raise _unreadable(folder, str(error.strerror)) from error
         mark = _read_mark(folder)
         if isinstance(mark, BadMark) and mark.passing:
             raise _unreadable(folder, mark.reason)
