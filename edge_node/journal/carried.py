@@ -6,6 +6,7 @@ Whoever carries up may be another process. A running node prunes only what the n
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import structlog
@@ -44,12 +45,20 @@ def write_carried(folder: Path, record: int) -> None:
     Raises:
         OSError: It cannot be written; what was kept before is still there.
     """
-    part = folder / f"{CARRIED}.part"
-    with part.open("w", encoding="ascii") as file:
-        file.write(f"{record}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / CARRIED)
+    # Whoever else writes it now has a file of its own.
+    part = folder / f"{CARRIED}.{os.getpid()}-{threading.get_ident()}.part"
+    for last_try in (False, True):
+        try:
+            with part.open("w", encoding="ascii") as file:
+                file.write(f"{record}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(folder / CARRIED)
+            break
+        except FileNotFoundError:
+            # A node that starts removes what was left half written, and this with it.
+            if last_try:
+                raise
     sync_folder(folder)
 
 

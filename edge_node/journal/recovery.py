@@ -259,7 +259,7 @@ def _tidy(folder: Path, mark: Marked | BadMark) -> dict[str, str]:
     if isinstance(mark, Marked):
         _finish_pruning(folder, mark.oldest)
     for part in folder.glob("*.part*"):
-        part.unlink()
+        part.unlink(missing_ok=True)
     return begun
 
 

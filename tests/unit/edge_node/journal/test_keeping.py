@@ -7,10 +7,12 @@ import fcntl
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from edge_node.journal import recovery
 from edge_node.journal.carried import CARRIED, read_carried, write_carried
 from edge_node.journal.entries import Snapped
 from edge_node.journal.errors import JournalBusyError, JournalError
@@ -24,7 +26,7 @@ from edge_node.journal.folder import (
     writing,
 )
 from edge_node.journal.keeping import Keeper, KeepOptions, prune, prune_by_hand
-from edge_node.journal.mark import Mark, Marked, read_mark
+from edge_node.journal.mark import BadMark, Mark, Marked, read_mark
 from edge_node.journal.resuming import resume_tracker
 from edge_node.journal.segment import fold
 from edge_node.journal.spare import Spare
@@ -284,3 +286,47 @@ def test_a_look_at_the_lock_keeps_nobody_out(tmp_path: Path) -> None:
         with writing(tmp_path):
             pass
         timer.join()
+
+
+def _meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Have something happen, once, while a number is written and not yet in its place."""
+    before = os.fsync
+    due = [happens]
+
+    def fsync(handle: int) -> None:
+        if due:
+            due.pop()()
+        before(handle)
+
+    monkeypatch.setattr("edge_node.journal.carried.os.fsync", fsync)
+
+
+def test_two_who_carry_up_at_once_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another() -> None:
+        thread = threading.Thread(target=write_carried, args=(tmp_path, 7))
+        thread.start()
+        thread.join()
+        assert read_carried(tmp_path) == 7
+
+    _meanwhile(monkeypatch, another)
+    write_carried(tmp_path, 8)
+    assert read_carried(tmp_path) == 8
+    assert [path.name for path in tmp_path.iterdir()] == [CARRIED]
+
+
+def test_a_node_that_starts_does_not_disturb_who_carries_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _meanwhile(monkeypatch, lambda: recovery._tidy(tmp_path, BadMark("")))
+    write_carried(tmp_path, 8)
+    assert read_carried(tmp_path) == 8
+
+
+def test_who_carries_up_does_not_keep_a_node_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was half written when the node looked has its place when it is to be removed."""
+    monkeypatch.setattr(Path, "glob", lambda self, _: [self / f"{CARRIED}.1-1.part"])
+    recovery._tidy(tmp_path, BadMark(""))
