@@ -101,9 +101,12 @@ class JournalReader:
                 path=str(folder),
             )
         self.written = is_written(folder)
-        self.up_to = self.marked.tip.record if self.written and self.marked else None
+        self.up_to: int | None = None
         """Newest record that was acknowledged when reading began, of a journal that is written;
         None: all there is may be read."""
+        if self.written and self.marked:
+            # In the moment in which its first file is made nothing was acknowledged yet.
+            self.up_to = max(self.marked.tip.record, self.places[0].first)
 
     def _open(self, place: Place) -> SegmentReader:
         written = self.written and place == self.places[-1]

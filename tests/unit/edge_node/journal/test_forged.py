@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_node.journal.chain import Record
+from edge_node.journal.chain import Record, first_hash
 from edge_node.journal.codec import Kind
 from edge_node.journal.entries import Entry, Observed, Opened, Restarted, Snapped, StateChanged
 from edge_node.journal.folder import places
@@ -23,7 +23,7 @@ from edge_node.journal.keys import NodeKey
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.signatures import UNSIGNED_NS
 from edge_node.journal.verdict import Verdict, VerifyOptions
-from edge_node.journal.verifying import verify
+from edge_node.journal.verifying import _prove, verify
 from tests.support.forgeries import appended, drop, drop_heads, relink, set_mark
 from tests.support.journals import SESSION, START_NS, facts, key, opened, wait_for_spare
 
@@ -454,3 +454,15 @@ def test_a_killed_node_that_played_faster_than_it_was_leaves_no_play_unsigned(
     assert [behind.play_ns < 2_000_000_000 for behind in verdict.unsigned] == [True]
     # As many as a minute at its own pace has, and not one a commit.
     assert verdict.heads <= 61
+
+
+def test_a_journal_that_is_only_being_made_is_not_called_forged(tmp_path: Path) -> None:
+    """What its node wrote while it was verified has its heads where nobody looked for them."""
+    journal = opened(tmp_path)
+    set_mark(tmp_path, Tip(0, first_hash(SESSION)))  # As it is until the first file is there.
+    reader = JournalReader(tmp_path)
+    journal.commit([_note(1), _note(2)])
+    verdict = _prove(reader, VerifyOptions(replay=False))
+    journal.close()
+    assert verdict.found == []
+    assert verdict.last == 1
