@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -192,11 +193,14 @@ class Restarting:
 
     clock = SourceClock()
     connections = 0
+    well = threading.Event()
 
     def frames(self, stop: threading.Event) -> Iterator[Taken]:
         kind = type(self)
         kind.connections += 1
         width_px = 64 if kind.connections == 1 else 96
+        if kind.connections > 1:
+            assert kind.well.wait(LONG_S)
         while not stop.wait(0.02):
             picture: Any = SimpleNamespace(
                 width_px=width_px, height_px=64, luma=lambda: np.zeros((64, width_px), np.uint8)
@@ -208,16 +212,26 @@ def test_a_camera_whose_picture_has_another_size_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Restarting, "connections", 0)
+    monkeypatch.setattr(Restarting, "well", threading.Event())
     monkeypatch.setattr(group, "open_source", lambda *_: Restarting())
-    retry = RetryOptions(first_s=1e-3, most_s=1.5, jitter=0.0)
+    pauses_s: list[float] = []
+    pause_s = RetryOptions.pause_s
+
+    def noted(self: RetryOptions, failures: int, dice: random.Random) -> float:
+        pauses_s.append(pause_s(self, failures, dice))
+        return pauses_s[-1]
+
+    monkeypatch.setattr(RetryOptions, "pause_s", noted)
+    retry = RetryOptions(first_s=1e-3, most_s=0.1, jitter=0.0)
     taker = Taker(CamerasOptions(retry=retry))
     with taker.cameras:
         taker.cameras.put("cam1", "rtsp://10.0.0.1/live")
         taker.until(lambda: taker.state("cam1") is CameraState.DISCONNECTED)
         assert "calibrated for 96x64 px" in taker.cameras.health()[0].detail
-        assert Restarting.connections == 1, "the longest pause comes at once"
+        Restarting.well.set()
         taker.until_frames("cam1", 2)
-        assert Restarting.connections == 2
+    assert pauses_s == [retry.most_s], "the longest comes at once"
+    assert Restarting.connections == 2
 
 
 def test_observations_of_another_skeleton_are_refused(tmp_path: Path) -> None:
@@ -252,7 +266,7 @@ def test_names_and_sources_that_are_none_are_refused(taker: Taker) -> None:
 
 
 def test_closing_leaves_no_thread(tmp_path: Path) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     taker = Taker()
     path = make_recording(tmp_path / "a.parquet", NAMES, 900, 60.0)
     for name in NAMES:
@@ -260,7 +274,7 @@ def test_closing_leaves_no_thread(tmp_path: Path) -> None:
     taker.until_frames("cam1", 3)
     taker.cameras.close()
     taker.cameras.close()
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert taker.cameras.take() == []
     with pytest.raises(RuntimeError):
         taker.cameras.put("cam1", str(path))

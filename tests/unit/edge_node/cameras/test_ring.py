@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -235,16 +234,17 @@ def test_a_disk_that_is_too_slow_never_holds_a_camera_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream, packets = encoded(tmp_path, "mjpeg")
-    write = Ring._write
+    write, played = Ring._write, threading.Event()
 
     def slow(self: Ring, held: Any) -> None:
-        time.sleep(0.02)
+        assert played.wait(60)
         write(self, held)
 
     monkeypatch.setattr(module, "QUEUE_BYTES", 3 * packets[0].size)
     monkeypatch.setattr(Ring, "_write", slow)
     ring = Ring(tmp_path / "ring")
     play(ring, "cam", stream, packets)
+    played.set()
     ring.close()
     assert ring.lost["cam"] >= 10
     kept = sum(1 for s in segments(tmp_path / "ring", "cam") for _ in pictures(s.path))
