@@ -23,7 +23,7 @@ from edge_node.cameras.watch import BLIND, Watch, WatchOptions
 from edge_node.cameras.worker import CameraWorker, RetryOptions, WorkerParts
 from edge_node.errors import FrameSizeError
 from edge_node.sizes import size_factor
-from tipoff.errors import NotFoundError
+from tipoff.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,14 +108,18 @@ class Cameras:
         Raises:
             NotFoundError: the rig has no such camera.
             SourceError: the text names no source.
-            RuntimeError: the cameras are closed.
+            ConflictError: the cameras are closed.
         """
         index = self._index(name)
         address = parse_source(source, self._options.folder)
         chosen = options or self._options.source
         with self._changing:
             if self._closed:
-                raise RuntimeError("a source was put to cameras that are closed")
+                raise ConflictError(
+                    f"camera {name} takes no source any more, since its node is on its way out: "
+                    "start the node again",
+                    camera=name,
+                )
             self._detach(index)
             self._attach(index, address, chosen)
 

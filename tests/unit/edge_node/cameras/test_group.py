@@ -27,7 +27,7 @@ from edge_node.perception import Frame
 from tests.support.observations import make_recording
 from tests.support.rigs import looking_at
 from tests.support.videos import VideoSpec, make_video
-from tipoff.errors import NotFoundError
+from tipoff.errors import ConflictError, NotFoundError
 
 NAMES = ("cam1", "cam2", "cam3")
 LONG_S = 20.0
@@ -276,7 +276,7 @@ def test_closing_leaves_no_thread(tmp_path: Path) -> None:
     taker.cameras.close()
     assert set(threading.enumerate()) <= before
     assert taker.cameras.take() == []
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ConflictError, match="cam1 takes no source any more"):
         taker.cameras.put("cam1", str(path))
 
 
