@@ -82,6 +82,11 @@ _TIME_BASES = {
 }
 
 
+def plain(words: str) -> str:
+    """Give words as messages can hold them: the path of a file may have bytes that are no UTF-8."""
+    return words.encode(errors="backslashreplace").decode()
+
+
 def encode_snapshot(
     frame: TrackedFrame,
     epoch: int,
@@ -136,7 +141,7 @@ def build_camera(health: CameraHealth) -> pb.CameraHealth:
         frames=health.frames,
         dropped_frames=health.dropped,
         last_capture_time_ns=health.last_capture_time_ns,
-        detail=health.detail,
+        detail=plain(health.detail),
         clock=_CLOCKS[health.clock],
         clock_jitter_ns=health.clock_jitter_ns,
         left_out=health.left_out,
@@ -156,14 +161,14 @@ def build_availability(availability: Availability) -> pb.Availability:
         std_p95_m=availability.std_p95_m,
         snapshot_age_ns=availability.snapshot_age_ns,
         unexplained_cameras=availability.unexplained_cameras,
-        detail=availability.detail,
+        detail=plain(availability.detail),
     )
 
 
 def build_degradations(state: NodeState) -> list[pb.Degradation]:
     """Build what is said of everything that a node does less well than it should."""
     return [
-        pb.Degradation(kind=_DEGRADATIONS[one.kind], detail=one.detail)
+        pb.Degradation(kind=_DEGRADATIONS[one.kind], detail=plain(one.detail))
         for one in state.degradations
     ]
 
@@ -225,7 +230,10 @@ def encode_gap(gap: Gap) -> bytes:
 def encode_end(reason: EndReason, detail: str, epoch: int, last_sequence: int) -> bytes:
     """Encode the session's end."""
     end = pb.End(
-        reason=_END_REASONS[reason], detail=detail, epoch=epoch, last_sequence=last_sequence
+        reason=_END_REASONS[reason],
+        detail=plain(detail),
+        epoch=epoch,
+        last_sequence=last_sequence,
     )
     return pb.StreamTracksResponse(end=end).SerializeToString()
 

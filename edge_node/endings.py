@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import structlog
 
-from edge_node.encoding import STREAM_KINDS
+from edge_node.encoding import STREAM_KINDS, plain
 from tipoff.stream_errors import OverloadedError
 from tipoff.v1 import tracking_pb2 as pb
 
@@ -57,7 +57,7 @@ def _named(key: str, name: str) -> Trailer:
 
 
 async def _abort(context: Context, code: grpc.StatusCode, message: str, trailers: Trailers) -> None:
-    await _bounded(lambda: context.abort(code, message, tuple(trailers)))
+    await _bounded(lambda: context.abort(code, plain(message), tuple(trailers)))
 
 
 async def _bounded(call: Callable[[], Awaitable[Any]]) -> None:

@@ -16,6 +16,7 @@ from edge_node.encoding import (
     build_camera,
     build_degradations,
     build_journal_head,
+    plain,
 )
 from edge_node.endings import abort
 from edge_node.loop import in_thread, run_in_loop
@@ -175,7 +176,7 @@ def _camera(status: CameraStatus) -> pb.CameraStatus:
     dropped = sorted(status.dropped.items())
     return pb.CameraStatus(
         health=build_camera(status.health),
-        source=status.source,
+        source=plain(status.source),
         reconnects=status.reconnects,
         dropped=[pb.DroppedFrames(reason=reason, frames=count) for reason, count in dropped],
     )

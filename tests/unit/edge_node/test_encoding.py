@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
 
 from edge_node.availability import AvailabilityRules
-from edge_node.description import Gap, GapReason, Player, StreamKind, Team, Terms, TimeBase
+from edge_node.description import (
+    EndReason,
+    Gap,
+    GapReason,
+    Player,
+    StreamKind,
+    Team,
+    Terms,
+    TimeBase,
+)
 from edge_node.encoding import (
     build_header,
+    encode_end,
     encode_gap,
     encode_heartbeat,
     encode_snapshot,
@@ -140,6 +151,26 @@ class _Head:
     hash: bytes = b"h" * 32
     signed_ns: int = 34
     signature: bytes = b"s" * 64
+
+
+def test_words_with_the_bytes_of_a_path_that_are_no_utf_8_can_be_said() -> None:
+    path = os.fsdecode(b"/games/\xff/cam1.mp4")
+    said = f"{path} cannot be read"
+    camera = dataclasses.replace(CAMERA, detail=said)
+    state = NodeState(
+        dataclasses.replace(AVAILABILITY, detail=said),
+        (Degradation(DegradationKind.JOURNAL_FAILED, said),),
+    )
+    frame = dataclasses.replace(make_frame(1), cameras=(camera,))
+    encoded = (
+        encode_snapshot(frame, 3, 300, 9, state),
+        encode_heartbeat(3, 300, 9, state, None),
+        encode_end(EndReason.FAILED, said, 3, 300),
+    )
+    snapshot, beat, end = (pb.StreamTracksResponse.FromString(one) for one in encoded)
+    shown = "/games/\\udcff/cam1.mp4 cannot be read"
+    assert snapshot.snapshot.cameras[0].detail == snapshot.snapshot.availability.detail == shown
+    assert beat.heartbeat.degradations[0].detail == end.end.detail == shown
 
 
 def test_a_heartbeat_says_how_things_stand() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import grpc
 import pytest
 
+from edge_node.cameras.errors import SourceError
 from edge_node.journal.errors import JournalFullError
 from edge_node.live.admin import AdminServer
 from edge_node.live.manage import NodeClient
-from tipoff.errors import InternalError, UnavailableError
+from tipoff.errors import InvalidInputError, UnavailableError
 from tipoff.v1 import node_pb2 as pb
 from tipoff.v1 import node_pb2_grpc
 
 WITHIN_S = 20.0
+PATH = b"/games/\xff/cam1.mp4"
 
 
 class SlowNode:
@@ -45,9 +48,9 @@ class FullDisk:
         """Fail."""
         raise JournalFullError("the disk is full: prune older sessions")
 
-    def end_session(self, _reason: str) -> None:
-        """Fail as nobody foresaw."""
-        raise RuntimeError("secret")
+    def put_camera(self, _name: str, _source: str) -> None:
+        """Name a path whose bytes are no UTF-8."""
+        raise SourceError(f"{os.fsdecode(PATH)} cannot be read")
 
 
 def test_a_node_that_cannot_is_not_called_one_that_does_not_answer(tmp_path: Path) -> None:
@@ -57,8 +60,8 @@ def test_a_node_that_cannot_is_not_called_one_that_does_not_answer(tmp_path: Pat
         with NodeClient(admin.start()) as client:
             with pytest.raises(UnavailableError) as caught:
                 client.set_officials(off=True, reason="rain")
-            with pytest.raises(InternalError, match="its log says how"):
-                client.end_session("rain")
+            with pytest.raises(InvalidInputError, match="cannot be read"):
+                client.put_camera("cam1", "cam1.mp4")
     finally:
         admin.stop()
     assert caught.value.message == f"{client.address}: the disk is full: prune older sessions"
