@@ -23,6 +23,7 @@ from tests.support.disks import build_library, watched
 from tests.support.nodes import NodeProcess, Session, make_game, wait_until, write_session
 from tests.support.raw import Raw
 from tests.support.rigs import ring_rig
+from tests.support.share import for_others_s, slowed
 from tests.support.videos import VideoSpec, make_video
 from triton_models.server import TritonServer
 
@@ -72,10 +73,11 @@ def test_while_it_waits_for_models_that_do_not_answer(tmp_path: Path, silent: st
     journal = session_folder("walk", journals_folder(session.state))
     wait_until(lambda: list(journal.glob("*.sqlite")), "the journal")
     time.sleep(1.0)
-    began_s = time.monotonic()
+    slow, began_s = slowed(), time.monotonic()
     process.terminate()
     out, err = process.communicate(timeout=60)
-    assert time.monotonic() - began_s <= LEAVE_WITHIN_S
+    took_s = time.monotonic() - began_s
+    assert took_s <= LEAVE_WITHIN_S + for_others_s(slow)
     assert (process.returncode, out) == (0, ""), err
     assert "told to go before" in err
     assert "Traceback" not in err
@@ -92,9 +94,10 @@ def test_while_models_a_camera_and_a_subscriber_hang(tmp_path: Path, silent: str
             os.kill(pid, signal.SIGSTOP)
             try:
                 time.sleep(1.0)
-                began_s = time.monotonic()
+                slow, began_s = slowed(), time.monotonic()
                 assert node.stop() == 0
-                assert time.monotonic() - began_s <= LEAVE_WITHIN_S
+                took_s = time.monotonic() - began_s
+                assert took_s <= LEAVE_WITHIN_S + for_others_s(slow)
             finally:
                 os.kill(pid, signal.SIGCONT)
             raw.close()
