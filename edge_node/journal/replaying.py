@@ -36,6 +36,8 @@ PAST_SNAPSHOTS = 18_000
 """Snapshots of earlier epochs that a stream can be resumed from, at most."""
 FINISH_WITHIN_S = 10.0
 """How long subscribers are given for what is left at the end."""
+BACK_WITHIN_S = 5.0
+"""How long a new epoch waits for those who followed the one before: they have to come back."""
 LOOK_EVERY_S = 0.02
 MOST_BEHIND = 2_000
 """Snapshots that a subscriber may be behind before a replay waits for it: far fewer than are held,
@@ -84,6 +86,8 @@ class Replay:
         self._next_head = next(self._heads, None)
         self._beginning: tuple[int, float] | None = None
         """A moment of the game, and when it was shown; what follows is paced from there."""
+        self._followed = 0
+        """Subscribers at the end of the epoch before."""
         self._last_ns = 0
         """Time of the newest live message."""
         self._past: dict[StreamKind, list[Held]] = {kind: [] for kind in StreamKind}
@@ -163,12 +167,22 @@ class Replay:
             if first:
                 self._options.announce(self._listen, hubs[StreamKind.LIVE].description.session)
                 self._wait_for_subscribers(server)
+            else:
+                self._wait_for_those_of_before(server)
             yield server
+            self._followed = server.subscribers
         finally:
             server.stop()
 
     def _wait_for_subscribers(self, server: StreamServer) -> None:
         while server.subscribers < self._options.wait_for_subscribers:
+            if self._stopped.wait(LOOK_EVERY_S):
+                return
+
+    def _wait_for_those_of_before(self, server: StreamServer) -> None:
+        """Let who followed come back: what is over before that is lost to them."""
+        until_s = time.monotonic() + BACK_WITHIN_S
+        while server.subscribers < self._followed and time.monotonic() < until_s:
             if self._stopped.wait(LOOK_EVERY_S):
                 return
 

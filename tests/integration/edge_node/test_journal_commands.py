@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -284,6 +285,29 @@ def test_a_replay_without_a_pace_does_not_outrun_who_reads(
     first = [one.sequence for one in sent if one.epoch == 1]
     assert [one.sequence for one in came] == first
     assert not any(one.gap_before for one in came)
+
+
+def test_a_new_epoch_waits_for_who_followed_the_one_before(journals: Path) -> None:
+    """Without a pace it would be over before they are back, and with it the game."""
+    sent = _sent(journals, "live")
+    at: queue.Queue[str] = queue.Queue()
+    options = ReplayOptions(
+        listen="127.0.0.1:0",
+        speed=0.0,
+        wait_for_subscribers=1,
+        announce=lambda address, _session: at.put(address),
+    )
+    replay = Replay(session_folder(SESSION, journals), options)
+    running = threading.Thread(target=replay.run)
+    running.start()
+    slow = dataclasses.replace(EAGER, backoff_initial_s=1.0, backoff_max_s=1.0)
+    try:
+        with tipoff.Client(at.get(timeout=30), slow) as client:
+            came = list(client.stream_tracks(from_sequence=1, from_epoch=1))
+    finally:
+        replay.stop()
+        running.join(30)
+    assert [(s.epoch, s.sequence) for s in came] == [(s.epoch, s.sequence) for s in sent]
 
 
 def test_the_header_of_a_replay_is_that_of_the_night() -> None:
