@@ -159,8 +159,9 @@ class DiskState:
 
     def degradations(self, now_s: float) -> tuple[Degradation, ...]:
         """Say what is wrong with it."""
-        if self.failure:
-            return (Degradation(DegradationKind.JOURNAL_FAILED, self.failure),)
+        failure = self.failure
+        if failure:
+            return (Degradation(DegradationKind.JOURNAL_FAILED, failure),)
         began_s = self.began_s
         if began_s is not None and now_s - began_s > self.slow_commit_s:
             detail = f"a commit has not returned for {now_s - began_s:.1f} s"
