@@ -57,6 +57,8 @@ BOTH_SHARE = 0.6
 """Of a play's snapshots, those in which both people are seen by so many cameras."""
 VIEWS = 2
 """Of four."""
+NEAR_M = 1.0
+"""Somebody so near to where one of the two people is in a play is taken for that one."""
 LEAST = PLAY_NS // BEAT_NS // 2
 """Snapshots of a play, at least."""
 MOST_NS = 60_000_000_000
@@ -176,6 +178,24 @@ def followed(snapshot: tipoff.Snapshot) -> int:
     return int(well_seen(snapshot).sum())
 
 
+def strangers(play: list[tipoff.Snapshot]) -> int:
+    """Count how often somebody with another number is seen well where one of the two people is.
+
+    Far behind them two of the cameras make somebody now and then, who is no concern here.
+    """
+    seen = [
+        (int(identity), np.nanmean(joints_m, axis=0))
+        for one in play
+        for identity, joints_m in zip(one.ids, one.joints_m, strict=True)
+        if identity in one.ids[well_seen(one)]
+    ]
+    both = [each for each, _ in Counter(identity for identity, _ in seen).most_common(2)]
+    there_m = np.array([middle_m for identity, middle_m in seen if identity in both])
+    others_m = [middle_m for identity, middle_m in seen if identity not in both]
+    gaps_m = [np.linalg.norm(there_m - other_m, axis=1).min() for other_m in others_m]
+    return sum(gap_m < NEAR_M for gap_m in gaps_m)
+
+
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory, triton_server: TritonServer) -> Night:
     """A session of four cameras, a play cut out of it while it runs, and its regular end."""
@@ -231,8 +251,7 @@ def test_two_people_are_followed_from_four_real_cameras(night: Night) -> None:
     assert len(of_play) >= LEAST // 2
     assert np.mean([followed(one) >= 2 for one in of_play]) > BOTH_SHARE - 0.1
     # Whoever is seen well keeps its number.
-    well = Counter(int(identity) for one in of_play for identity in one.ids[well_seen(one)])
-    assert sum(count for _, count in well.most_common(2)) >= 0.8 * well.total(), well
+    assert strangers(of_play) <= 0.1 * sum(followed(one) for one in of_play)
     sequences = [one.sequence for one in night.snapshots]
     assert sequences == list(range(1, len(sequences) + 1))
     assert [one.time_ns for one in night.snapshots] == sorted({o.time_ns for o in night.snapshots})
