@@ -181,7 +181,7 @@ def followed(snapshot: tipoff.Snapshot) -> int:
 def strangers(play: list[tipoff.Snapshot]) -> int:
     """Count how often somebody with another number is seen well where one of the two people is.
 
-    Far behind them two of the cameras make somebody now and then, who is no concern here.
+    A third one stands far behind them, whom two of the cameras see now and then.
     """
     seen = [
         (int(identity), np.nanmean(joints_m, axis=0))
