@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,15 @@ from tipoff.console import echo_json, json_option
 from tipoff.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from accel import Snapshot
-    from edge_node.cameras.clip import Play
+    from edge_node.cameras.clip import Clip, Play
     from edge_node.journal.reading import JournalReader
 
 _S = 1_000_000_000
 LAST_EPOCH = 2**63
+"""No epoch comes to it."""
 
 
 @click.command()
@@ -59,21 +61,16 @@ def clip(session: str, out: Path, smoothed: bool, as_json: bool, **when: Any) ->
     from edge_node.cameras.clip import cut_play
     from edge_node.journal.reading import begin_again
 
+    def cut(play: Play) -> Clip:
+        snapshots = snapshots_of(reader, play, smoothed=smoothed)
+        return cut_play(ring, play, out, facts.rig, facts.tracker.skeleton, snapshots)
+
     journal, ring = find_folders(session)
     reader, facts = begin_again(journal, lambda found: (found, found.overview().opened.facts))
     play = _play(reader, smoothed=smoothed, **when)
     plays = plays_of(reader, play, smoothed=smoothed)
     # The last seconds are the newest ones alone.
-    for each in plays if when["last"] is None else plays[:1]:
-        snapshots = snapshots_of(reader, each, smoothed=smoothed)
-        try:
-            done = cut_play(ring, each, out, facts.rig, facts.tracker.skeleton, snapshots)
-        except NotFoundError as error:
-            missing = error
-            continue
-        break
-    else:
-        raise missing
+    done = _cut_newest(plays if when["last"] is None else plays[:1], cut)
     if len(plays) > 1:
         click.echo(
             f"warning: the node's clock was set back, and there are {len(plays)} plays of that"
@@ -96,6 +93,14 @@ def clip(session: str, out: Path, smoothed: bool, as_json: bool, **when: Any) ->
         begin = f" from {done.begins_ns[name]} ns UTC" if count else ""
         click.echo(f"{name}: {count} pictures{begin}" if count else f"{name}: nothing at that time")
     click.echo(f"{out}: {done.drawn} pictures with skeletons")
+
+
+def _cut_newest(plays: Sequence[Play], cut: Callable[[Play], Clip]) -> Clip:
+    """Cut the newest play of which there is video."""
+    for play in plays[:-1]:
+        with suppress(NotFoundError):
+            return cut(play)
+    return cut(plays[-1])
 
 
 def find_folders(session: str) -> tuple[Path, Path]:

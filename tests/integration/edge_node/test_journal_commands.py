@@ -256,6 +256,26 @@ def test_a_pruned_game_is_served_from_where_it_begins(journals: Path, tmp_path: 
     assert [(s.epoch, s.sequence) for s in came] == [(s.epoch, s.sequence) for s in sent]
 
 
+@contextmanager
+def replaying_without_pace(journals: Path) -> Iterator[str]:
+    """Replay the session as fast as one subscriber reads it, and give the address."""
+    at: queue.Queue[str] = queue.Queue()
+    options = ReplayOptions(
+        listen="127.0.0.1:0",
+        speed=0.0,
+        wait_for_subscribers=1,
+        announce=lambda address, _session: at.put(address),
+    )
+    replay = Replay(session_folder(SESSION, journals), options)
+    running = threading.Thread(target=replay.run)
+    running.start()
+    try:
+        yield at.get(timeout=30)
+    finally:
+        replay.stop()
+        running.join(30)
+
+
 def test_a_replay_without_a_pace_does_not_outrun_who_reads(
     journals: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,23 +285,9 @@ def test_a_replay_without_a_pace_does_not_outrun_who_reads(
     monkeypatch.setattr(replaying, "MOST_BEHIND", 4)
     monkeypatch.setattr(replaying, "LOOK_EVERY", 1)
     sent = _sent(journals, "live")
-    at: queue.Queue[str] = queue.Queue()
-    options = ReplayOptions(
-        listen="127.0.0.1:0",
-        speed=0.0,
-        wait_for_subscribers=1,
-        announce=lambda address, _session: at.put(address),
-    )
-    replay = Replay(session_folder(SESSION, journals), options)
-    running = threading.Thread(target=replay.run)
-    running.start()
-    try:
-        with tipoff.Client(at.get(timeout=30), EAGER) as client:
-            stream = client.stream_tracks(from_sequence=1, from_epoch=1)
-            came = list(itertools.takewhile(lambda s: s.epoch == 1, stream))
-    finally:
-        replay.stop()
-        running.join(30)
+    with replaying_without_pace(journals) as address, tipoff.Client(address, EAGER) as client:
+        stream = client.stream_tracks(from_sequence=1, from_epoch=1)
+        came = list(itertools.takewhile(lambda s: s.epoch == 1, stream))
     first = [one.sequence for one in sent if one.epoch == 1]
     assert [one.sequence for one in came] == first
     assert not any(one.gap_before for one in came)
@@ -290,23 +296,9 @@ def test_a_replay_without_a_pace_does_not_outrun_who_reads(
 def test_a_new_epoch_waits_for_who_followed_the_one_before(journals: Path) -> None:
     """Without a pace it would be over before they are back, and with it the game."""
     sent = _sent(journals, "live")
-    at: queue.Queue[str] = queue.Queue()
-    options = ReplayOptions(
-        listen="127.0.0.1:0",
-        speed=0.0,
-        wait_for_subscribers=1,
-        announce=lambda address, _session: at.put(address),
-    )
-    replay = Replay(session_folder(SESSION, journals), options)
-    running = threading.Thread(target=replay.run)
-    running.start()
     slow = dataclasses.replace(EAGER, backoff_initial_s=1.0, backoff_max_s=1.0)
-    try:
-        with tipoff.Client(at.get(timeout=30), slow) as client:
-            came = list(client.stream_tracks(from_sequence=1, from_epoch=1))
-    finally:
-        replay.stop()
-        running.join(30)
+    with replaying_without_pace(journals) as address, tipoff.Client(address, slow) as client:
+        came = list(client.stream_tracks(from_sequence=1, from_epoch=1))
     assert [(s.epoch, s.sequence) for s in came] == [(s.epoch, s.sequence) for s in sent]
 
 

@@ -8,15 +8,13 @@ from pathlib import Path
 import av
 import pytest
 
-from edge_node.cameras.ring import FOLDER, Ring
+from edge_node.cameras.ring import FOLDER
 from edge_node.journal.where import journals_folder, session_folder
 from tests.support.cli import run_tipoff
+from tests.support.filmed import film
 from tests.support.journals import SESSION, START_NS, Play, opened, simulated
-from tests.support.videos import VideoSpec, make_video
 
 S = 1_000_000_000
-RATE = 30
-FRAMES = 24
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +25,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for entries in Play():
         journal.commit(entries)
     journal.close()
-    rig = simulated().rig
-    width, height = (int(side) for side in rig.size[0])
-    spec = VideoSpec(width=width // 4, height=height // 4, frames=FRAMES, rate_hz=RATE)
-    path = make_video(home, "court", spec)
-    ring = Ring(home / "tipoff" / SESSION / FOLDER)
-    for name in rig.names:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            tap, first = ring.tap(name), stream.start_time or 0
-            for packet in container.demux(stream):
-                if packet.pts is not None and packet.time_base is not None:
-                    place_ns = int((packet.pts - first) * packet.time_base * S)
-                    tap.packet(stream, packet, START_NS + place_ns)
-    ring.close()
+    film(home, home / "tipoff" / SESSION / FOLDER)
     return home
 
 

@@ -6,24 +6,21 @@ import json
 import shutil
 from pathlib import Path
 
-import av
 import pytest
 from click.testing import CliRunner, Result
 
 from edge_node.cameras.clip import Play
-from edge_node.cameras.ring import FOLDER, Ring, RingOptions
+from edge_node.cameras.ring import FOLDER, RingOptions
 from edge_node.cameras.segments import segments
 from edge_node.journal.entries import Snapped
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.clip_cli import _play, clip, plays_of, snapshots_of
 from tests.support import journals
+from tests.support.filmed import FRAMES, film
 from tests.support.journals import SESSION, START_NS, opened, simulated
-from tests.support.videos import VideoSpec, make_video
 
 S = 1_000_000_000
-RATE = 30
-FRAMES = 24
 
 
 @pytest.mark.parametrize("kind", ["live", "smoothed"])
@@ -49,24 +46,6 @@ def _play_game(folder: Path, epoch: int, frame_sets: int) -> None:
     journal.close()
 
 
-def _film(state: Path, ring_folder: Path, epoch: int) -> None:
-    """Keep 0.8 s of video of all cameras, from START_NS on."""
-    rig = simulated().rig
-    width, height = (int(side) for side in rig.size[0])
-    spec = VideoSpec(width=width // 4, height=height // 4, frames=FRAMES, rate_hz=RATE)
-    path = make_video(state, "court", spec)
-    ring = Ring(ring_folder, RingOptions(epoch=epoch))
-    for name in rig.names:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            tap, first = ring.tap(name), stream.start_time or 0
-            for packet in container.demux(stream):
-                if packet.pts is not None and packet.time_base is not None:
-                    place_ns = int((packet.pts - first) * packet.time_base * S)
-                    tap.packet(stream, packet, START_NS + place_ns)
-    ring.close()
-
-
 def _clip(out: Path, *when: object) -> Result:
     arguments = [SESSION, *map(str, when), "--live", "--out", str(out), "--json"]
     return CliRunner().invoke(clip, arguments)
@@ -81,7 +60,7 @@ def test_a_time_that_a_clock_gave_twice_is_cut_and_drawn_of_one_epoch(
     ring = tmp_path / "tipoff" / SESSION / FOLDER
     for epoch, frame_sets in ((1, 60), (2, 12)):
         _play_game(folder, epoch, frame_sets)
-        _film(tmp_path, ring, epoch)
+        film(tmp_path, ring, RingOptions(epoch=epoch))
     play = Play(START_NS, START_NS + S)
     newest, oldest = plays_of(JournalReader(folder), play, smoothed=False)
     drawn = [
