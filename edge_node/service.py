@@ -239,7 +239,7 @@ class TrackingService:
         self._draining.check(asked_now=True)
         if self._calls > self._limits.max_subscribers:
             # It found a place free, and another one took it in the meantime.
-            raise self._refusal.error
+            raise self._refusal.error.with_traceback(None)  # one for all of them
         request = await self._first_request(context)
         outlet = self._find(request.session, _kind(request.kind))
         wish = Wish(request.from_sequence, request.from_epoch, request.max_rate_hz)
