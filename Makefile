@@ -264,13 +264,15 @@ bench: models
 
 # What `make test` does briefly, as long and as often as ROBUSTNESS.md says.
 robustness: models
-	@echo "[1/3] robustness: nodes and journals killed 50 times, 10,000 spoilt journals"
+	@echo "[1/3] robustness: nodes and journals killed 50 times, 10,000 spoilt journals, 1,500 nights of random troubles"
 	@TIPOFF_KILLS=50 TIPOFF_MUTANTS=10000 $(BIN)/pytest -q --timeout 3600 tests/robustness/test_kills.py \
 	tests/integration/edge_node/test_journal_kill.py tests/unit/edge_node/journal/test_mutants.py \
 	tests/integration/edge_node/test_subscribers_under_duress.py tests/integration/edge_node/test_nothing_is_left.py
+	@TIPOFF_NIGHTS=1500 $(BIN)/pytest -q tests/unit/edge_node/live/test_hostile_night.py
 	@echo "[2/3] robustness: cameras that misbehave"
 	@$(MAKE) rtsp
-	@$(BIN)/pytest -q --timeout 900 tests/integration/edge_node/test_rtsp_cameras.py
+	@TIPOFF_FAULTS=long $(BIN)/pytest -q --timeout 900 tests/integration/edge_node/test_rtsp_cameras.py \
+	tests/integration/edge_node/live/test_faulty_cameras.py tests/integration/edge_node/live/test_dead_disk.py
 	@echo "[3/3] robustness: bad subscribers, and three times as many as are taken, for 60 s"
 	@$(BIN)/python -m bench suite=streams suite.subscribers=[] suite.seconds=60
 
