@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 QUEUE_BATCHES = 64
 """Frame-sets that wait for the disk, at most: a second of a game."""
 COMMIT_BATCHES = 32
-"""Frame-sets in one transaction, at most."""
+"""Frame-sets in one transaction, at most,"""
+COMMIT_PLAY_NS = 1_000_000_000
+"""and play: a head is signed between two, so that a kill leaves little unsigned however fast a
+recording of few frames a second is played."""
 SLOW_COMMIT_S = 0.05
 """A commit that takes longer is said in the stream."""
 SLOW_SAID_S = 5.0
@@ -128,6 +131,11 @@ class Batch:
         """When the first of its frames was here, on the monotonic clock; 0 if not known."""
         arrived = [mark.arrived_ns for mark in self.marks.frames] if self.marks else []
         return min((at_ns for at_ns in arrived if at_ns), default=0)
+
+    @property
+    def time_ns(self) -> int | None:
+        """Time of the newest snapshot in it; None where it has none."""
+        return max((out.frame.time_ns for out in self.outgoing), default=None)
 
 
 class Watcher(Protocol):
@@ -294,7 +302,7 @@ class Committer:
         if first is None:
             return None
         batches = [first]
-        while len(batches) < COMMIT_BATCHES:
+        while len(batches) < COMMIT_BATCHES and _play_ns(batches) < COMMIT_PLAY_NS:
             try:
                 batch = self._queue.get_nowait()
             except queue.Empty:
@@ -353,3 +361,9 @@ class Committer:
                 self._disk.slow_until_s = now_s + SLOW_SAID_S
             self._watcher.committed(batches, now_s - began_s)
             return True
+
+
+def _play_ns(batches: Sequence[Batch]) -> int:
+    """Give the play from the first snapshot to the last."""
+    times_ns = [batch.time_ns for batch in batches if batch.time_ns is not None]
+    return abs(times_ns[-1] - times_ns[0]) if times_ns else 0

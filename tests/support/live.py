@@ -21,7 +21,7 @@ from edge_node.frames import (
     ObservedFrame,
     TrackedFrame,
 )
-from edge_node.journal.entries import Entry
+from edge_node.journal.entries import Entry, Snapped
 from edge_node.journal.errors import JournalError
 from edge_node.live.committer import Batch, Committer, CommitterOptions
 from edge_node.live.loop import LiveLoop
@@ -135,6 +135,8 @@ class MemoryLog:
     failing: threading.Event = field(default_factory=threading.Event)
     messages: set[bytes] = field(default_factory=set)
     slow_s: float = 0.0
+    spans_ns: list[int] = field(default_factory=list)
+    """Play in each commit."""
 
     def commit(self, entries: Sequence[Entry]) -> None:
         """Keep entries."""
@@ -143,6 +145,8 @@ class MemoryLog:
         if self.slow_s:
             threading.Event().wait(self.slow_s)
         self.commits += 1
+        live_ns = [e.time_ns for e in entries if isinstance(e, Snapped) and e.kind == "live"]
+        self.spans_ns.append(live_ns[-1] - live_ns[0] if live_ns else 0)
         self.entries.extend(entries)
         self.messages.update(e.message for e in entries if hasattr(e, "message"))
 

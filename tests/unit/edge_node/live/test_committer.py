@@ -10,7 +10,7 @@ import pytest
 
 from edge_node.frames import DegradationKind
 from edge_node.journal.entries import Ended, Entry, StateChanged
-from edge_node.live.committer import Batch, Committer, CommitterOptions
+from edge_node.live.committer import COMMIT_PLAY_NS, Batch, Committer, CommitterOptions
 from tests.support.live import MemoryLog, PlayedNode, Watch
 
 
@@ -46,6 +46,16 @@ def test_frame_sets_that_wait_are_written_together() -> None:
     node.close()
     assert node.log.commits < 30
     assert len(node.live.published) > 50
+
+
+def test_a_transaction_holds_little_play_however_seldom_frames_come() -> None:
+    """A head is signed between two transactions: a kill must not leave half a minute unsigned."""
+    node = PlayedNode()
+    node.log.slow_s = 0.05
+    node.play(range(0, 1800, 30))
+    node.close()
+    assert len(node.live.published) > 50
+    assert COMMIT_PLAY_NS <= max(node.log.spans_ns) < 1.6 * COMMIT_PLAY_NS
 
 
 def test_the_state_is_judged_by_live_frames_alone() -> None:
