@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edge_node.listening import linger_option, listen_option
+from edge_node.moments import MOMENT
 from tipoff.console import echo_json, json_option, progress
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def _run_options() -> list[Decorator]:
         click.option("--max-frames", type=click.IntRange(min=1), help="Stop after N frames each."),
         click.option(
             "--start",
-            metavar="TIME",
+            "start_ns",
+            type=MOMENT,
+            default=0,
             help="When the recordings began, such as 2026-03-01T19:30:00+00:00.",
         ),
         click.option(
@@ -219,7 +222,7 @@ def read_session_options(given: dict[str, Any]) -> SessionOptions:
         plan=plan,
         area=read_area(given["area"]),
         max_frames=given["max_frames"],
-        start_ns=read_time(given["start"]),
+        start_ns=given["start_ns"],
         offsets_ns=read_offsets(given["offsets"]),
         triton=given["triton"],
     )
@@ -241,25 +244,6 @@ def read_area(text: str | None) -> Area | None:
             param_hint="--area",
         ) from None
     return Rectangle(x0, y0, x1, y1)
-
-
-def read_time(text: str | None) -> int:
-    """Read a time with its zone as ns UTC; None is 0."""
-    from datetime import UTC, datetime, timedelta
-
-    if text is None:
-        return 0
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise click.BadParameter(
-            f"{text!r} is no time with a zone, such as 2026-03-01T19:30:00+00:00",
-            param_hint="--start",
-        )
-    microseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    return microseconds * 1000
 
 
 def read_offsets(texts: tuple[str, ...]) -> dict[str, int]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_node.journal.cli_options import journals_option
+from edge_node.journal.cli_options import journals_option, span_options
 from edge_node.journal.replay_cli import replay
 from edge_node.journal.telling import made_by, text
 from edge_node.journal.verify_cli import verify
 from tipoff.console import echo_json, json_option
 
 if TYPE_CHECKING:
+    from edge_node.journal.parts import Span
     from edge_node.journal.reading import Overview
 
 __all__ = ["journal", "replay", "verify"]
@@ -116,6 +117,7 @@ def _show(described: dict[str, Any]) -> None:
 
 @journal.command("export")
 @click.argument("session")
+@span_options
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -124,14 +126,19 @@ def _show(described: dict[str, Any]) -> None:
 )
 @journals_option
 @json_option
-def export_journal(session: str, out: Path, journals: Path | None, as_json: bool) -> None:
-    """Write observations and snapshots as Parquet, heads and facts as JSON."""
+def export_journal(
+    session: str, span: Span, out: Path, journals: Path | None, as_json: bool
+) -> None:
+    """Write observations and snapshots as Parquet, heads and facts as JSON.
+
+    All of the game, or what --from, --to and --last name of it.
+    """
     from dataclasses import asdict
 
     from edge_node.journal.exporting import export
     from edge_node.journal.where import find_journal
 
-    done = export(find_journal(session, journals), out)
+    done = export(find_journal(session, journals), out, span)
     if as_json:
         echo_json({**asdict(done), "out": str(out)})
         return

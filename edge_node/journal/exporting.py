@@ -24,6 +24,7 @@ from edge_node.journal.entries import Observed, Opened, Snapped
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.facts import facts_to_json
 from edge_node.journal.messages import tracks_in
+from edge_node.journal.parts import Span, facts_of, part_of
 from edge_node.journal.reading import begin_again
 from edge_node.sinks.parquet import ParquetSink
 from tipoff.errors import InvalidInputError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from edge_node.cameras.observations import Row
     from edge_node.journal.chain import Record
     from edge_node.journal.facts import SessionFacts
+    from edge_node.journal.parts import Part
     from edge_node.journal.reading import JournalReader
 
 SORT_WITHIN_NS = 5_000_000_000
@@ -60,28 +62,31 @@ class Exported:
     """Signed heads."""
 
 
-def export(folder: Path, out: Path) -> Exported:
+def export(folder: Path, out: Path, span: Span | None = None) -> Exported:
     """Write a journal's content into a folder; files of the same names are replaced.
 
     Args:
         folder: The journal's folder.
         out: Where to; made where there is none.
+        span: What of it; None: all. Where the node's clock was set back, the newest play of that
+            time. What is before the files that hold it is not checked.
 
     Raises:
-        NotFoundError: There is no journal.
+        NotFoundError: There is no journal, or it has nothing of that time.
         JournalDamagedError: A record is not what was written; says which.
         JournalError: The machine, or the rights of this user, do not let it be read now.
         JournalPrunedError: Its node pruned it at every try.
     """
-    return begin_again(folder, lambda reader: _export(reader, out))
+    return begin_again(folder, lambda reader: _export(reader, out, span or Span()))
 
 
-def _export(reader: JournalReader, out: Path) -> Exported:
+def _export(reader: JournalReader, out: Path, span: Span) -> Exported:
+    part = part_of(reader, span)
+    facts = facts_of(reader, part)
     out.mkdir(parents=True, exist_ok=True)
     done = Exported()
-    facts = reader.overview().opened.facts
-    _export_observations(reader, out, facts, done)
-    _export_tracks(reader, out, facts, done)
+    _export_observations(reader, part, facts, out, done)
+    _export_tracks(reader, part, facts, out, done)
     heads = [head.to_json() for head in reader.heads()]
     done.heads = len(heads)
     (out / "heads.json").write_text(json.dumps(heads, indent=1) + "\n", "utf-8")
@@ -91,11 +96,11 @@ def _export(reader: JournalReader, out: Path) -> Exported:
 
 
 def _export_observations(
-    reader: JournalReader, out: Path, facts: SessionFacts, done: Exported
+    reader: JournalReader, part: Part, facts: SessionFacts, out: Path, done: Exported
 ) -> None:
     """Write the recordings; those that an earlier export wrote beyond them go."""
     joints = len(facts.tracker.skeleton.joints)
-    observed = _observations(reader, facts, done)
+    observed = _observations(reader, part, facts, done)
     for number, rows in groupby(observed, key=lambda numbered: numbered[0]):
         done.recordings = number
         in_order = _in_order((row for _, row in rows), done)
@@ -113,7 +118,7 @@ def _recording(out: Path, number: int) -> Path:
 
 
 def _observations(
-    reader: JournalReader, facts: SessionFacts, done: Exported
+    reader: JournalReader, part: Part, facts: SessionFacts, done: Exported
 ) -> Iterator[tuple[int, Row]]:
     """Give the frames that the tracker took, in the order in which they came.
 
@@ -121,8 +126,7 @@ def _observations(
     the newest one, its times fell, and the next recording begins.
     """
     number, newest_ns, anew = 1, -(2**63), False
-    for linked in reader.checked():
-        record = linked.record
+    for record in part.of(linked.record for linked in reader.checked(part.first)):
         if record.kind == Kind.OPENED:
             _check_rig(record, facts)
         anew = anew or record.kind == Kind.RESTARTED
@@ -154,8 +158,8 @@ def _check_rig(record: Record, facts: SessionFacts) -> None:
     opened = decode(record)
     if isinstance(opened, Opened) and opened.facts.rig != facts.rig:
         raise InvalidInputError(
-            f"epoch {record.epoch} was tracked with another rig than the newest one; a recording"
-            " holds one rig's cameras",
+            f"epoch {record.epoch} was tracked with another rig than what is exported with it; a"
+            " recording holds one rig's cameras: export them one by one, by their times",
             epoch=record.epoch,
         )
 
@@ -177,14 +181,16 @@ def _in_order(rows: Iterator[Row], done: Exported) -> Iterator[Row]:
         yield heapq.heappop(held)[2]
 
 
-def _export_tracks(reader: JournalReader, out: Path, facts: SessionFacts, done: Exported) -> None:
+def _export_tracks(
+    reader: JournalReader, part: Part, facts: SessionFacts, out: Path, done: Exported
+) -> None:
     notes = {"session": facts.session, "rig": f"sha256:{facts.rig.digest()}"}
     with ExitStack() as open_files:
         sinks = {}
         for kind, name in TRACKS.items():
             sinks[kind] = ParquetSink(out / name, facts.tracker.skeleton, notes)
             open_files.callback(sinks[kind].close)
-        for record in reader.records():
+        for record in part.of(reader.records(part.first)):
             if record.kind not in TRACKS:
                 continue
             entry = decode(record)

@@ -143,8 +143,30 @@ class JournalReader:
         with self._pruning(place), self._open(place) as reader:
             return reader.beginning
 
-    def checked(self) -> Iterator[Linked]:
-        """Give all records, each checked to follow the one before it.
+    def ends(self, place: Place, kind: int) -> tuple[Record, Record] | None:
+        """Give the first and the last record of a kind in a file, unchecked.
+
+        Args:
+            place: The file.
+            kind: Of the records.
+
+        Returns:
+            Both; None where it has none, or was pruned since it was listed.
+
+        Raises:
+            JournalDamagedError: They cannot be read.
+        """
+        try:
+            with self._pruning(place), self._open(place) as reader:
+                return reader.ends(kind)
+        except JournalPrunedError:
+            return None
+
+    def checked(self, first: int = 0) -> Iterator[Linked]:
+        """Give records, each checked to follow the one before it.
+
+        Args:
+            first: A record; those in the files before its own are left out. 0: all are given.
 
         Raises:
             JournalDamagedError: One is missing, changed or cannot be read; says which.
@@ -152,7 +174,8 @@ class JournalReader:
         """
         tip: Tip | None = None
         session = ""
-        for before, place in zip([None, *self.places[:-1]], self.places, strict=True):
+        before: Place | None = None
+        for place in self._from(first):
             with self._pruning(place), self._open_at(place, tip) as reader:
                 beginning = reader.beginning
                 session = session or beginning.session
@@ -165,6 +188,12 @@ class JournalReader:
                 for linked in reader.checked(tip):
                     tip = Tip(linked.record.record, linked.hash)
                     yield linked
+            before = place
+
+    def _from(self, first: int) -> list[Place]:
+        """Give the files from a record's own on."""
+        begins = [after.first > first for after in self.places[1:]]
+        return self.places[begins.index(True) if True in begins else -1 :]
 
     def _open_at(self, place: Place, tip: Tip | None) -> SegmentReader:
         """Open the file behind a record; where it cannot be read, that one's successor cannot."""
@@ -187,9 +216,7 @@ class JournalReader:
             JournalDamagedError: They cannot be read.
             JournalPrunedError: Files went meanwhile.
         """
-        for place, after in zip(self.places, [*self.places[1:], None], strict=True):
-            if after is not None and after.first <= first:
-                continue
+        for place in self._from(first):
             try:
                 with self._pruning(place), self._open(place) as reader:
                     for linked in reader.linked(first):

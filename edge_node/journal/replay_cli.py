@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_node.journal.cli_options import journals_option
+from edge_node.journal.cli_options import journals_option, span_options
 from edge_node.listening import linger_option, listen_option
 from tipoff.console import json_option
+
+if TYPE_CHECKING:
+    from edge_node.journal.parts import Span
 
 
 @click.command()
@@ -29,10 +32,11 @@ from tipoff.console import json_option
     show_default=True,
     help="Subscribers to wait for before it begins.",
 )
+@span_options
 @linger_option
 @journals_option
 @json_option
-def replay(session: str, journals: Path | None, as_json: bool, **given: Any) -> None:
+def replay(session: str, span: Span, journals: Path | None, as_json: bool, **given: Any) -> None:
     """Serve a past game again, as it was.
 
     Messages, epochs, times and signed heads are those of the night; only Header.replay says that
@@ -40,6 +44,7 @@ def replay(session: str, journals: Path | None, as_json: bool, **given: Any) -> 
 
     \b
     $ tipoff replay finals --speed 4
+    $ tipoff replay finals --from 2026-03-01T19:30:00+00:00 --to 2026-03-01T19:30:08+00:00
     $ tipoff watch
     """  # noqa: D301 - click's own mark
     from edge_node.journal.replaying import Replay, ReplayOptions
@@ -62,6 +67,7 @@ def replay(session: str, journals: Path | None, as_json: bool, **given: Any) -> 
         wait_for_subscribers=given["wait_for"],
         linger_s=given["linger"],
         announce=announce,
+        span=span,
     )
     again = Replay(find_journal(session, journals), options)
     with on_term(again.stop):

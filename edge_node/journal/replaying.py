@@ -20,6 +20,7 @@ from edge_node.journal.describing import describe
 from edge_node.journal.entries import Ended, Opened, Snapped
 from edge_node.journal.errors import JournalDamagedError
 from edge_node.journal.messages import sent_in, state_of
+from edge_node.journal.parts import Span, part_of
 from edge_node.journal.reading import begin_again
 from edge_node.ring import Held
 from edge_node.server import ServerOptions, StreamServer
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from edge_node.journal.chain import Record
     from edge_node.journal.heads import SignedHead
+    from edge_node.journal.parts import Part
     from edge_node.journal.reading import JournalReader
 
 PAST_SNAPSHOTS = 18_000
@@ -62,6 +64,8 @@ class ReplayOptions:
     """How long to stay after its end."""
     announce: Callable[[str, str], None] = field(default=lambda _address, _session: None)
     """Told the address and the session when it can be followed."""
+    span: Span = field(default_factory=Span)
+    """What of it; where the node's clock was set back, the newest play of that time."""
 
 
 class Replay:
@@ -72,13 +76,14 @@ class Replay:
         options: How.
 
     Raises:
-        NotFoundError: There is no journal.
+        NotFoundError: There is no journal, or it has nothing of that time.
         JournalDamagedError: It cannot be read; `tipoff verify` says more.
         JournalError: This user may not read it.
     """
 
     def __init__(self, folder: Path, options: ReplayOptions) -> None:
-        self._reader, heads, self._records = begin_again(folder, _open)
+        opened = begin_again(folder, lambda reader: _open(reader, options.span))
+        self._reader, heads, self._part, self._records = opened
         self._options = options
         self._stopped = threading.Event()
         self._listen = options.listen
@@ -150,7 +155,7 @@ class Replay:
     def _first_sequences(self, opening: Record) -> dict[StreamKind, int]:
         """Give with what each stream begins: a journal that was pruned begins within an epoch."""
         first: dict[StreamKind, int] = {}
-        for record in self._reader.records(opening.record):
+        for record in self._part.of(self._reader.records(opening.record)):
             if record.epoch != opening.epoch or len(first) == len(_STREAMS):
                 break
             if record.kind in _STREAMS:
@@ -257,6 +262,8 @@ class Replay:
     ) -> None:
         if self._stopped.is_set():
             return
+        if self._options.span.to_ns is not None:
+            ended = Ended(EndReason.STOPPED, "the part that was asked for ends here")
         known = {str(reason): reason for reason in EndReason}
         reason = known.get(ended.reason if ended else "", EndReason.STOPPED)
         detail = ended.detail if ended else "the journal goes no further"
@@ -270,10 +277,14 @@ class Replay:
         self._stopped.set()
 
 
-def _open(reader: JournalReader) -> tuple[JournalReader, list[SignedHead], _Peekable]:
+def _open(
+    reader: JournalReader, span: Span
+) -> tuple[JournalReader, list[SignedHead], Part, _Peekable]:
     """Read what a replay begins with; the file that its first record is in stays open."""
-    played = (record for record in reader.records() if record.kind in _PLAYED)
-    return reader, reader.heads(), _Peekable(played)
+    part = part_of(reader, span)
+    records = part.of(reader.records(part.first))
+    played = (record for record in records if record.kind in _PLAYED)
+    return reader, reader.heads(), part, _Peekable(played)
 
 
 class _Peekable:

@@ -21,12 +21,15 @@ from edge_node.journal.rows import WARM, Beginning, Linked, connect, read_beginn
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from edge_node.journal.chain import Record
     from tipoff.errors import TipoffError
 
 _SELECT = "SELECT * FROM records WHERE record >= ? ORDER BY record"
 _SELECT_META = "SELECT name, value FROM meta NOT INDEXED LIMIT 16"
 _SELECT_META_BY_INDEX = "SELECT name, value FROM meta ORDER BY name LIMIT 16"
 _SELECT_ONE = "SELECT * FROM records WHERE record = ?"
+_SELECT_FIRST = "SELECT * FROM records WHERE kind = ? ORDER BY record LIMIT 1"
+_SELECT_LAST = "SELECT * FROM records WHERE kind = ? ORDER BY record DESC LIMIT 1"
 _SELECT_HEADS = "SELECT * FROM heads ORDER BY record"
 _SELECT_HEAD = "SELECT * FROM heads WHERE record = ?"
 READING = (sqlite3.Error, ValueError, OverflowError, MemoryError)
@@ -285,6 +288,21 @@ class SegmentReader:
         except READING as error:
             raise self._failed(error) from error
         return row is not None
+
+    def ends(self, kind: int) -> tuple[Record, Record] | None:
+        """Give the first and the last record of a kind, unchecked; None where there is none.
+
+        Raises:
+            JournalDamagedError: They cannot be read.
+        """
+        try:
+            first, last = (
+                self._base.execute(query, (kind,)).fetchone()
+                for query in (_SELECT_FIRST, _SELECT_LAST)
+            )
+            return (rows.linked(first).record, rows.linked(last).record) if first and last else None
+        except READING as error:
+            raise self._failed(error) from error
 
     def size(self) -> tuple[int, int]:
         """Give the numbers of the first and the last record; zeros where there is none."""

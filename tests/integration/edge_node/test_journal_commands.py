@@ -230,6 +230,41 @@ def test_a_replay_gives_what_was_sent_over_all_epochs(journals: Path, kind: str)
     assert gap.to_time_ns == first_of_second.time_ns
 
 
+@pytest.mark.parametrize("kind", ["live", "smoothed"])
+def test_a_play_is_served_alone(journals: Path, kind: str) -> None:
+    sent = _sent(journals, kind)
+    wanted = [one for one in sent if one.epoch == 2][10:30]
+    when = ("--from", str(wanted[0].time_ns), "--to", str(wanted[-1].time_ns))
+    with (
+        _replayed(journals, *when, "--speed", "0", "--wait-for", "1", "--linger", "1") as (_, at),
+        tipoff.Client(at, EAGER) as client,
+    ):
+        stream = client.stream_tracks(kind=kind, from_sequence=wanted[0].sequence, from_epoch=2)
+        came = list(stream)
+    assert [(s.epoch, s.sequence) for s in came] == [(s.epoch, s.sequence) for s in wanted]
+    assert not any(one.gap_before for one in came)
+    assert stream.end is not None
+    assert stream.end.detail == "the part that was asked for ends here"
+
+
+def test_a_play_is_exported_alone(journals: Path, tmp_path: Path) -> None:
+    sent = _sent(journals, "live")[20:40]
+    when = ("--from", str(sent[0].time_ns), "--to", str(sent[-1].time_ns))
+    done = _json("journal", "export", SESSION, *when, "--out", tmp_path, "--journals", journals)
+    times = np.unique(pq.read_table(tmp_path / "tracks.parquet")["time_ns"])
+    assert times.tolist() == [one.time_ns for one in sent]
+    rows = [time_ns for _, time_ns, _ in read_observations(tmp_path / "observations.parquet")]
+    assert len(rows) == done["observations"] > 20
+    assert sent[0].time_ns <= min(rows) < max(rows) <= sent[-1].time_ns
+
+
+def test_a_time_without_a_play_is_told(journals: Path, tmp_path: Path) -> None:
+    for command in (("replay", SESSION), ("journal", "export", SESSION, "--out", tmp_path)):
+        ran = run_tipoff(*command, "--to", "2001-01-01T00:00:00Z", "--journals", journals)
+        assert ran.returncode == 3
+        assert "no snapshot of that time" in ran.stderr
+
+
 def test_a_replay_stops_when_it_is_told_to(journals: Path) -> None:
     with _replayed(journals, "--speed", "0.01") as (process, at):
         with tipoff.Client(at, EAGER) as client:

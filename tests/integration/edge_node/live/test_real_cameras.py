@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 import accel
 import tipoff
 from accel import COCO17, Rig
-from edge_node.cameras.clip import Play
 from edge_node.cameras.segments import segments
 from edge_node.frames import CameraFrame
 from edge_node.inference import Detect, Inference
+from edge_node.journal.codec import Kind
+from edge_node.journal.parts import Span, parts
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.clip_cli import snapshots_of
@@ -311,8 +312,8 @@ def test_the_skeletons_stand_where_the_people_are_in_their_pictures(
     skip_where_too_busy()
     rig = Rig.load(calibration())
     reader = JournalReader(night.journal)
-    play = Play(night.cut["from_ns"], night.cut["to_ns"])
-    tracks = list(snapshots_of(reader, play, smoothed=False))
+    (part,) = parts(reader, Kind.LIVE, Span(night.cut["from_ns"], night.cut["to_ns"]))
+    tracks = list(snapshots_of(reader, Kind.LIVE, part))
     times_ns = np.array([one.time_ns for one in tracks])
     off: dict[int, list[float]] = {-3: [], 0: [], 3: []}
     inference = Inference(triton_client, len(COCO17.joints), 0.3)

@@ -15,8 +15,9 @@ import pytest
 
 from accel import TrackerOptions
 from edge_node.area import default_area
-from edge_node.cameras.clip import Play
+from edge_node.journal.codec import Kind
 from edge_node.journal.exporting import export
+from edge_node.journal.parts import Span, parts
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.replaying import Replay, ReplayOptions
 from edge_node.journal.verifying import verify
@@ -27,16 +28,22 @@ from tests.support.journals import START_NS, facts, opened
 from tipoff.errors import TipoffError
 
 JOURNALS = int(os.environ.get("TIPOFF_HOSTILE", "40"))
-ALWAYS = Play(START_NS, START_NS + 10_000_000_000)
+ALWAYS = Span(START_NS, START_NS + 10_000_000_000)
 
 
 def _export(folder: Path) -> None:
     export(folder, folder.parent / "out")
 
 
+def _export_last(folder: Path) -> None:
+    export(folder, folder.parent / "out", Span(last_s=0.5))
+
+
 def _clip(folder: Path) -> None:
-    for smoothed in (False, True):
-        list(snapshots_of(JournalReader(folder), ALWAYS, smoothed=smoothed))
+    reader = JournalReader(folder)
+    for kind in (Kind.LIVE, Kind.SMOOTHED):
+        for part in parts(reader, kind, ALWAYS):
+            list(snapshots_of(reader, kind, part))
 
 
 def _replay(folder: Path) -> None:
@@ -53,7 +60,7 @@ def _overview(folder: Path) -> None:
     JournalReader(folder).overview()
 
 
-@pytest.mark.parametrize("read", [_overview, verify, _export, _clip, _replay, _start])
+@pytest.mark.parametrize("read", [_overview, verify, _export, _export_last, _clip, _replay, _start])
 def test_whoever_reads_it_answers_or_says_what_is_wrong(
     tmp_path: Path, read: Callable[[Path], object]
 ) -> None:
