@@ -31,11 +31,40 @@ UNDECODABLE = "undecodable"
 MAX_BROKEN_PACKETS = 300
 """Packets in a row that cannot be decoded before a file counts as broken."""
 BEHIND_NS = _S
-"""A player that is behind by more leaves frames out until it is where the game is."""
+"""A player that is behind by more leaves frames out until it is where the game is,"""
+IN_STEP_NS = 50_000_000
+"""but for so much: what it gave at once would be taken for more than inference can follow."""
 BEHIND = "player_behind"
 """The player could not keep the pace."""
 TICK = Fraction(1, av.time_base)
 """A tick of a stream that does not say how long its ticks are."""
+
+
+class _Step:
+    """Which frames a player gives: it joins where the game is, and keeps up with it."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._schedule, self._tally = around.schedule, around.tally
+        self._joined = False
+        # Whoever is there when the game begins plays all of it, however long opening takes.
+        begins = self._schedule.position_ns() <= BEHIND_NS
+        self._slack_ns = BEHIND_NS if begins else IN_STEP_NS
+
+    def keeps(self, place_ns: int) -> bool:
+        """Say whether the frame of a place in the game is in time, and count one that is not.
+
+        Before the first one that is in time it is no loss: the game had begun without this camera.
+        """
+        if self._schedule.position_ns() - place_ns > self._slack_ns:
+            self._slack_ns = IN_STEP_NS
+            self._tally.add(BEHIND, frames=int(self._joined))
+            return False
+        self._joined, self._slack_ns = True, BEHIND_NS
+        return True
+
+    def begins_ns(self) -> int:
+        """Give the place in the game from which on frames are in time by now."""
+        return self._schedule.position_ns() - self._slack_ns
 
 
 class VideoFileSource:
@@ -48,23 +77,21 @@ class VideoFileSource:
 
     def __init__(self, path: Path, around: Surroundings) -> None:
         self._path, self._schedule, self._tally = path, around.schedule, around.tally
-        self._options, self._tap = around.options, around.tap
+        self._options, self._tap, self._around = around.options, around.tap, around
         self.clock = SourceClock()
 
     def frames(self, stop: threading.Event) -> Iterator[Taken]:
         """Play, from where the game is by now."""
         begin_ns, length_ns = 0, self._length_ns() if self._options.loop else 0
+        step = _Step(self._around)
         while not stop.is_set():
             if length_ns:
                 begin_ns = _loop_start(self._schedule.position_ns(), begin_ns, length_ns)
-            joined = False
+            gave = False
             for picture, place_ns in self._decoded(begin_ns, stop):
-                if self._schedule.position_ns() - begin_ns - place_ns > BEHIND_NS:
-                    # It had to be decoded for the sake of those after it. Before the first one
-                    # that is in time it is no loss: the game had begun without this camera.
-                    self._tally.add(BEHIND, frames=int(joined))
-                    continue
-                joined = True
+                if not step.keeps(begin_ns + place_ns):
+                    continue  # It had to be decoded for the sake of those after it.
+                gave = True
                 self._schedule.wait_for(begin_ns + place_ns, stop)
                 if stop.is_set():
                     return
@@ -73,7 +100,7 @@ class VideoFileSource:
             if not length_ns:
                 return
             begin_ns += length_ns
-            if not joined:
+            if not gave:
                 # Nothing in it could be decoded: no picture has kept the pace.
                 self._schedule.wait_for(begin_ns, stop)
 
@@ -183,7 +210,7 @@ class ObservationsSource:
 
     def __init__(self, path: Path, around: Surroundings) -> None:
         self._path, self._camera, self._schedule = path, around.camera, around.schedule
-        self._tally, self._options = around.tally, around.options
+        self._options, self._around = around.options, around
         self.clock = SourceClock()
 
     def frames(self, stop: threading.Event) -> Iterator[Taken]:
@@ -197,24 +224,25 @@ class ObservationsSource:
         # One frame more than from first to last, so that a loop does not stumble at its seam.
         beat_ns = (info.end_ns - info.start_ns) * len(info.cameras) // max(info.frames - 1, 1)
         length_ns = info.end_ns - info.start_ns + max(beat_ns, 1)
-        begin_ns = 0
+        begin_ns, step = 0, _Step(self._around)
         while not stop.is_set():
             if self._options.loop:
                 begin_ns = _loop_start(self._schedule.position_ns(), begin_ns, length_ns)
-            yield from self._once(info.start_ns, begin_ns, stop)
+            yield from self._once(info.start_ns, begin_ns, step, stop)
             if not self._options.loop:
                 return
             begin_ns += length_ns
 
-    def _once(self, start_ns: int, begin_ns: int, stop: threading.Event) -> Iterator[Taken]:
-        behind_ns = self._schedule.position_ns() - begin_ns - BEHIND_NS
+    def _once(
+        self, start_ns: int, begin_ns: int, step: _Step, stop: threading.Event
+    ) -> Iterator[Taken]:
+        behind_ns = step.begins_ns() - begin_ns
         from_ns = start_ns + behind_ns if behind_ns > 0 else None
         for _, time_ns, keypoints in read_observations(self._path, self._camera, from_ns):
             position_ns = begin_ns + time_ns - start_ns
             if stop.is_set():
                 return
-            if self._schedule.position_ns() - position_ns > BEHIND_NS:
-                self._tally.add(BEHIND)
+            if not step.keeps(position_ns):
                 continue
             self._schedule.wait_for(position_ns, stop)
             if stop.is_set():

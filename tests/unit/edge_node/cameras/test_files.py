@@ -124,3 +124,43 @@ def test_a_recording_that_is_behind_is_not_played_to_its_end(tmp_path: Path) -> 
     schedule = hurried()
     assert list(ObservationsSource(path, around(schedule)).frames(schedule.stop)) == []
     assert schedule.asked <= 4 < FRAMES
+
+
+class Standing(Schedule):
+    """A game that stands at a place, and waits for nobody."""
+
+    place_ns: ClassVar[int] = 0
+
+    def position_ns(self) -> int:
+        return self.place_ns
+
+    def wait_for(self, position_ns: int, stop: threading.Event) -> None:
+        """Do not wait."""
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("kind", ["film", "recording"])
+def test_a_camera_that_joins_later_gives_nothing_from_before(
+    tmp_path: Path, kind: str, *, loop: bool
+) -> None:
+    """A second at once would fill its slot, and look as if inference could not follow."""
+    source: VideoFileSource | ObservationsSource
+    options, tally = SourceOptions(loop=loop), Tally(0)
+    surroundings = Surroundings("cam", Standing(), tally, options)
+    if kind == "film":
+        film = make_video(tmp_path, "film", VideoSpec(codec="h264", frames=FRAMES, rate_hz=5))
+        source = VideoFileSource(film, surroundings)
+    else:
+        people = np.zeros((1, 17, 3), np.float32)
+        path = tmp_path / "game.parquet"
+        write_observations(path, [("cam", frame * S // 5, people) for frame in range(FRAMES)])
+        source = ObservationsSource(path, surroundings)
+
+    def places() -> list[int]:
+        taken = islice(source.frames(threading.Event()), 3)
+        return [frame.capture_time_ns - surroundings.schedule.began_ns for frame in taken]
+
+    for place_s, first_s in ((0.0, 0.0), (0.9, 0.0), (2.2, 2.2), (3.44, 3.4)):
+        Standing.place_ns = round(place_s * S)
+        assert places()[0] == pytest.approx(first_s * S, abs=0.01 * S), f"at {place_s} s"
+    assert not tally.total, "the game had begun without this camera"
