@@ -10,7 +10,8 @@ import click
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 LATEST_NS = 2**63 - 1
-_DIGITS = len(str(LATEST_NS))
+MAX_DIGITS = 64
+"""A text of so many digits is not read as a number."""
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg] # older versions take none
@@ -26,7 +27,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg] # older versions take n
         """
         if isinstance(value, int):
             return value
-        if value.isascii() and value.isdigit() and len(value) <= _DIGITS:
+        if value.isascii() and value.isdigit() and len(value) < MAX_DIGITS:
             time_ns = int(value)
         else:
             time_ns = self._read(value, param, ctx)

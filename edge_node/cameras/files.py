@@ -34,6 +34,8 @@ BEHIND_NS = _S
 """A player that is behind by more leaves frames out until it is where the game is,"""
 IN_STEP_NS = 50_000_000
 """but for so much: what it gave at once would be taken for more than inference can follow."""
+CATCH_UP = 2
+"""How many times as fast a recording's player goes that is behind, for the same reason."""
 BEHIND = "player_behind"
 """The player could not keep the pace."""
 TICK = Fraction(1, av.time_base)
@@ -41,14 +43,19 @@ TICK = Fraction(1, av.time_base)
 
 
 class _Step:
-    """Which frames a player gives: it joins where the game is, and keeps up with it."""
+    """Which frames a player gives, and when: it joins where the game is, and keeps up with it.
 
-    def __init__(self, around: Surroundings) -> None:
+    Args:
+        around: What the player works with.
+        slack_ns: How far behind its first frame may be.
+    """
+
+    def __init__(self, around: Surroundings, slack_ns: int) -> None:
         self._schedule, self._tally = around.schedule, around.tally
         self._joined = False
-        # Whoever is there when the game begins plays all of it, however long opening takes.
-        begins = self._schedule.position_ns() <= BEHIND_NS
-        self._slack_ns = BEHIND_NS if begins else IN_STEP_NS
+        self._slack_ns = slack_ns
+        self._gave_ns: tuple[int, int] | None = None
+        """Place of the last frame, and where the game was when it was given."""
 
     def keeps(self, place_ns: int) -> bool:
         """Say whether the frame of a place in the game is in time, and count one that is not.
@@ -57,10 +64,20 @@ class _Step:
         """
         if self._schedule.position_ns() - place_ns > self._slack_ns:
             self._slack_ns = IN_STEP_NS
-            self._tally.add(BEHIND, frames=int(self._joined))
+            if self._joined:
+                self._tally.add(BEHIND)
             return False
         self._joined, self._slack_ns = True, BEHIND_NS
         return True
+
+    def wait_for(self, place_ns: int, stop: threading.Event) -> None:
+        """Wait until a frame is due: when the game is there, or catching up gets there."""
+        due_ns = place_ns
+        if self._gave_ns is not None:
+            before_ns, then_ns = self._gave_ns
+            due_ns = max(place_ns, then_ns + (place_ns - before_ns) // CATCH_UP)
+        self._schedule.wait_for(due_ns, stop)
+        self._gave_ns = place_ns, max(self._schedule.position_ns(), due_ns)
 
     def begins_ns(self) -> int:
         """Give the place in the game from which on frames are in time by now."""
@@ -83,7 +100,7 @@ class VideoFileSource:
     def frames(self, stop: threading.Event) -> Iterator[Taken]:
         """Play, from where the game is by now."""
         begin_ns, length_ns = 0, self._length_ns() if self._options.loop else 0
-        step = _Step(self._around)
+        step = _Step(self._around, IN_STEP_NS)
         while not stop.is_set():
             if length_ns:
                 begin_ns = _loop_start(self._schedule.position_ns(), begin_ns, length_ns)
@@ -92,7 +109,7 @@ class VideoFileSource:
                 if not step.keeps(begin_ns + place_ns):
                     continue  # It had to be decoded for the sake of those after it.
                 gave = True
-                self._schedule.wait_for(begin_ns + place_ns, stop)
+                step.wait_for(begin_ns + place_ns, stop)
                 if stop.is_set():
                     return
                 here = time.monotonic_ns()
@@ -215,6 +232,9 @@ class ObservationsSource:
 
     def frames(self, stop: threading.Event) -> Iterator[Taken]:
         """Play, from where the game is by now."""
+        # Who is there when the game begins plays all of it, however long opening takes.
+        begins = self._schedule.position_ns() <= BEHIND_NS
+        step = _Step(self._around, BEHIND_NS if begins else IN_STEP_NS)
         info = read_info(self._path)
         if self._camera not in info.cameras:
             raise SourceError(
@@ -224,7 +244,7 @@ class ObservationsSource:
         # One frame more than from first to last, so that a loop does not stumble at its seam.
         beat_ns = (info.end_ns - info.start_ns) * len(info.cameras) // max(info.frames - 1, 1)
         length_ns = info.end_ns - info.start_ns + max(beat_ns, 1)
-        begin_ns, step = 0, _Step(self._around)
+        begin_ns = 0
         while not stop.is_set():
             if self._options.loop:
                 begin_ns = _loop_start(self._schedule.position_ns(), begin_ns, length_ns)
@@ -244,7 +264,7 @@ class ObservationsSource:
                 return
             if not step.keeps(position_ns):
                 continue
-            self._schedule.wait_for(position_ns, stop)
+            step.wait_for(position_ns, stop)
             if stop.is_set():
                 return
             shifted = self._schedule.utc_ns(position_ns) if self._options.shift else time_ns

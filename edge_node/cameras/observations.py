@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from edge_node.cameras.errors import SourceError
+from edge_node.cameras.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,10 +30,14 @@ if TYPE_CHECKING:
 
 JOINTS = 17
 """Joints where a file does not say."""
-ROW_GROUP_ROWS = 4096
+ROW_GROUP_ROWS = 1024
 """Frames in a row group; a camera that begins in the middle skips whole ones."""
 BATCH_ROWS = 512
-"""Frames read at a time."""
+"""Frames read at a time from row groups that are too large to be kept."""
+KEPT_BYTES = 16 * 1024 * 1024
+"""A row group of more is not kept for the other cameras."""
+KEPT_GROUPS = 16
+"""Row groups that are kept, of all recordings."""
 MAX_KEYPOINT_FLOATS = 64 * 64 * 3
 """A row with more is no frame: 64 people of 64 joints."""
 LARGEST_TIME_NS = 2**62
@@ -142,12 +147,9 @@ def read_info(path: Path) -> RecordingInfo:
     Raises:
         SourceError: it is none, or has no frame.
     """
-    try:
-        found = path.stat()
-    except OSError:
-        return _scan(path)  # says why
+    version = _version(path)
     with _SCANNING:
-        return _scan_once(path, found.st_mtime_ns, found.st_size)
+        return _scan_once(*version)
 
 
 @functools.lru_cache(maxsize=KNOWN_RECORDINGS)
@@ -180,7 +182,10 @@ def _scan(path: Path) -> RecordingInfo:
 def read_observations(
     path: Path, camera: str | None = None, from_ns: int | None = None
 ) -> Iterator[Row]:
-    """Read a recording's frames in their order, a batch at a time.
+    """Read a recording's frames in their order, a row group at a time.
+
+    All who read a recording at about the same place share what is decoded, and the next group is
+    decoded before they come to it: nobody may write into the keypoints.
 
     Args:
         path: The recording.
@@ -191,31 +196,82 @@ def read_observations(
         SourceError: it is no recording of observations, or is broken.
     """
     with _opened(path) as file:
-        joints = _joints(file)
         groups = [g for g in range(_groups(file)) if from_ns is None or _reaches(file, g, from_ns)]
-        for batch in _batches(file, path, None, groups):
-            yield from _rows(batch, path, joints, camera, from_ns)
+        sizes = [file.metadata.row_group(group).total_byte_size for group in groups]
+        if max(sizes, default=0) > KEPT_BYTES:
+            for batch in _batches(file, path, None, groups):
+                yield from _Frames.of(batch, path, _joints(file)).rows(camera, from_ns)
+            return
+    version = _version(path)
+    for index, group in enumerate(groups):
+        frames = _KEPT.get((*version, group), functools.partial(_read_group, path, group))
+        for after in groups[index + 1 : index + 2]:
+            _KEPT.prepare((*version, after), functools.partial(_read_group, path, after))
+        yield from frames.rows(camera, from_ns)
 
 
-def _rows(
-    batch: pa.RecordBatch, path: Path, joints: int, camera: str | None, from_ns: int | None
-) -> Iterator[Row]:
-    names: list[Any] = batch.column("camera").to_pylist()
-    times: list[Any] = batch.column("capture_time_ns").to_pylist()
-    lists: Any = batch.column("keypoints")
-    ends = lists.offsets.to_numpy()
-    values = lists.values.to_numpy(zero_copy_only=False)
-    for row, (name, time_ns) in enumerate(zip(names, times, strict=True)):
-        if (camera is not None and name != camera) or (from_ns is not None and time_ns < from_ns):
-            continue
-        flat = values[ends[row] : ends[row + 1]]
-        if len(flat) % (joints * NUMBERS) or len(flat) > MAX_KEYPOINT_FLOATS:
-            raise SourceError(
-                f"{path} has {len(flat)} numbers for {name} at {time_ns}, which are not people of "
-                f"{joints} joints with u, v and confidence",
-                path=path,
-            )
-        yield name, time_ns, np.array(flat, np.float32).reshape(-1, joints, NUMBERS)
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """Frames of a recording, decoded."""
+
+    path: Path
+    joints: int
+    names: NDArray[np.object_]
+    times_ns: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    numbers: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch | pa.Table, path: Path, joints: int) -> _Frames:
+        """Decode a batch of rows."""
+        column: Any = batch.column("keypoints")
+        lists: Any = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        numbers: NDArray[np.float32] = lists.values.to_numpy(zero_copy_only=False)
+        numbers.flags.writeable = False
+        return cls(
+            path,
+            joints,
+            np.asarray(batch.column("camera").to_pylist(), np.object_),
+            batch.column("capture_time_ns").to_numpy(),
+            lists.offsets.to_numpy(),
+            numbers,
+        )
+
+    def rows(self, camera: str | None, from_ns: int | None) -> Iterator[Row]:
+        """Give the frames of a camera, or of all, from a time on."""
+        wanted = np.ones(len(self.names), np.bool_) if camera is None else self.names == camera
+        if from_ns is not None:
+            wanted &= self.times_ns >= from_ns
+        for row in np.flatnonzero(wanted).tolist():
+            name, time_ns = self.names[row], int(self.times_ns[row])
+            flat = self.numbers[self.ends[row] : self.ends[row + 1]]
+            if len(flat) % (self.joints * NUMBERS) or len(flat) > MAX_KEYPOINT_FLOATS:
+                raise SourceError(
+                    f"{self.path} has {len(flat)} numbers for {name} at {time_ns}, which are not "
+                    f"people of {self.joints} joints with u, v and confidence",
+                    path=self.path,
+                )
+            yield name, time_ns, flat.reshape(-1, self.joints, NUMBERS)
+
+
+_KEPT: Shared[_Frames] = Shared(KEPT_GROUPS)
+
+
+def _version(path: Path) -> tuple[Path, int, int]:
+    """Tell a recording from one that is written over it."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read as Parquet: {error.strerror}", path=path
+        ) from error
+    return path, found.st_mtime_ns, found.st_size
+
+
+def _read_group(path: Path, group: int) -> _Frames:
+    with _opened(path) as file:
+        table = pa.Table.from_batches(list(_batches(file, path, None, [group])), file.schema_arrow)
+        return _Frames.of(table, path, _joints(file))
 
 
 def _opened(path: Path) -> pq.ParquetFile:

@@ -56,7 +56,8 @@ def test_what_cannot_be_cut_says_why(state: Path, tmp_path: Path) -> None:
         ((SESSION,), 2, "give --from and --to, or --last"),
         ((SESSION, "--from", "noon", "--to", late), 2, "no time with a zone"),
         ((SESSION, "--from", late, "--to", late), 2, "begins before it ends"),
-        ((SESSION, "--from", late, "--to", late + "0"), 2, "begins before it ends"),
+        ((SESSION, "--from", late, "--to", late + "0"), 2, "after 2262"),
+        ((SESSION, "--from", late, "--to", str(START_NS + 9999 * S)), 2, "takes at most"),
         ((SESSION, "--from", late, "--to", str(START_NS + 101 * S)), 3, "holds no video of that"),
     ):
         told = run_tipoff("clip", *arguments, "--out", tmp_path / "none", env=env)

@@ -75,11 +75,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     with NodeProcess(session).start() as node, NodeClient(address) as asked:
         follower = threading.Thread(target=follow, args=(node.address, seen))
         follower.start()
-        for _ in NIGHT.troubles:
-            wait_until(lambda: seen.snapshots and seen.named(seen.snapshots[-1]), "a name")
-            # Asked here: a slow machine starts the command line after the trouble is over.
-            seen.status.append("\n".join(describe_status(asked.status())))
-            wait_until(lambda: not seen.named(seen.snapshots[-1]), "the end of a trouble")
+        for trouble in NIGHT.troubles:
+            seen.status.append(status_that_names(asked, trouble))
+        wait_until(lambda: not seen.named(seen.snapshots[-1]), "the end of the troubles")
         assert node.wait() == 0
         follower.join(PATIENCE_S)
     reader = JournalReader(session_folder("night", journals_folder(session.state)))
@@ -90,6 +88,23 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
             seen.shift_ns = first.capture_time_ns - time_ns
             return seen
     raise AssertionError("the node's first frame is none of the recording")
+
+
+def status_that_names(asked: NodeClient, trouble: Trouble) -> str:
+    """Give the first status in which all cameras of a trouble are called what they are.
+
+    Asked here: a slow machine starts the command line after the trouble is over.
+    """
+    text = ""
+    names = [NIGHT.arena.rig.names[camera] for camera in trouble.cameras]
+
+    def says() -> bool:
+        nonlocal text
+        text = "\n".join(describe_status(asked.status()))
+        return all(f"camera {name}: {trouble.state};" in text for name in names)
+
+    wait_until(says, f"a status that says {trouble.state}")
+    return text
 
 
 def follow(address: str, seen: Seen) -> None:

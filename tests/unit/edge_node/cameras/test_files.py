@@ -160,7 +160,35 @@ def test_a_camera_that_joins_later_gives_nothing_from_before(
         taken = islice(source.frames(threading.Event()), 3)
         return [frame.capture_time_ns - surroundings.schedule.began_ns for frame in taken]
 
-    for place_s, first_s in ((0.0, 0.0), (0.9, 0.0), (2.2, 2.2), (3.44, 3.4)):
+    # A recording that is there when the game begins is played as a whole, however long it took.
+    begins_s = 0.0 if kind == "recording" else 1.0
+    for place_s, first_s in ((0.0, 0.0), (0.95, begins_s), (2.2, 2.2), (3.44, 3.4)):
         Standing.place_ns = round(place_s * S)
         assert places()[0] == pytest.approx(first_s * S, abs=0.01 * S), f"at {place_s} s"
     assert not tally.total, "the game had begun without this camera"
+
+
+def test_a_recording_that_is_behind_catches_up_at_twice_its_pace(tmp_path: Path) -> None:
+    class Late(Schedule):
+        """A game that is 0.9 s old when its first camera is there, and waits in no time."""
+
+        place_ns: ClassVar[int] = 0
+        waited: ClassVar[list[int]] = []
+
+        def position_ns(self) -> int:
+            return self.place_ns
+
+        def wait_for(self, position_ns: int, stop: threading.Event) -> None:
+            del stop
+            type(self).place_ns = max(self.place_ns, position_ns)
+            self.waited.append(self.place_ns)
+
+    Late.place_ns = round(0.9 * S)
+    path = tmp_path / "game.parquet"
+    people = np.zeros((1, 17, 3), np.float32)
+    write_observations(path, [("cam", frame * S // 10, people) for frame in range(FRAMES + 5)])
+    taken = list(ObservationsSource(path, around(Late())).frames(threading.Event()))
+    assert len(taken) == FRAMES + 5, "all of it"
+    steps_s = [(b - a) / S for a, b in pairwise(Late.waited)]
+    assert steps_s == pytest.approx([0.05] * 18 + [0.1] * 6)
+    assert Late.waited[18] == round(1.8 * S), "there it has caught up"

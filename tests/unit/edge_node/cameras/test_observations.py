@@ -19,6 +19,7 @@ from edge_node.cameras.observations import (
     read_observations,
     write_observations,
 )
+from edge_node.cameras.shared import Shared
 from tests.support.observations import make_recording, people, rows
 from tests.support.rigs import ring_rig
 
@@ -54,6 +55,39 @@ def test_one_camera_from_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [camera for camera, *_ in read] == ["b"] * 50
     assert [time_ns for _, time_ns, _ in read] == [n * 100_000_000 for n in range(50, 100)]
     assert pq.ParquetFile(path).metadata.num_row_groups == 19
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 2**24])
+def test_cameras_that_read_beside_each_other_decode_once_unless_it_is_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
+) -> None:
+    monkeypatch.setattr(observations, "ROW_GROUP_ROWS", 30)
+    monkeypatch.setattr(observations, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(observations, "_KEPT", Shared(observations.KEPT_GROUPS))
+    decoded: list[int] = []
+    read_group = observations._read_group
+
+    def counting(path: Path, group: int) -> Any:
+        decoded.append(group)
+        return read_group(path, group)
+
+    monkeypatch.setattr(observations, "_read_group", counting)
+    path = make_recording(tmp_path / "game.parquet", CAMERAS, 100, 10.0)
+    readers = [read_observations(path, camera) for camera in CAMERAS]
+    found = [row for beside in zip(*readers, strict=True) for row in beside]
+    wanted = list(rows(CAMERAS, 100, 10.0))
+    assert [(camera, time_ns) for camera, time_ns, _ in found] == [one[:2] for one in wanted]
+    for (*_, keypoints), (*_, written) in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(keypoints, written)
+        assert not keypoints.flags.writeable, "others see them, too"
+    assert sorted(decoded) == (list(range(10)) if kept_bytes else [])
+
+
+def test_a_recording_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+    path = make_recording(tmp_path / "game.parquet", CAMERAS, 10, 10.0)
+    assert len(list(read_observations(path))) == 30
+    make_recording(path, CAMERAS, 20, 10.0)
+    assert len(list(read_observations(path))) == 60
 
 
 @pytest.mark.parametrize("time_ns", [2**62, -(2**62), 2**63 - 1])
