@@ -55,7 +55,7 @@ class _Step:
         self._joined = False
         self._slack_ns = slack_ns
         self._gave_ns: tuple[int, int] | None = None
-        """Place of the last frame, and where the game was when it was given."""
+        """Place of the last frame, and where the game was when it was given; None behind a gap."""
 
     def keeps(self, place_ns: int) -> bool:
         """Say whether the frame of a place in the game is in time, and count one that is not.
@@ -63,7 +63,7 @@ class _Step:
         Before the first one that is in time it is no loss: the game had begun without this camera.
         """
         if self._schedule.position_ns() - place_ns > self._slack_ns:
-            self._slack_ns = IN_STEP_NS
+            self._slack_ns, self._gave_ns = IN_STEP_NS, None
             if self._joined:
                 self._tally.add(BEHIND)
             return False

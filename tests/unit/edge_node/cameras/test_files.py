@@ -192,3 +192,33 @@ def test_a_recording_that_is_behind_catches_up_at_twice_its_pace(tmp_path: Path)
     steps_s = [(b - a) / S for a, b in pairwise(Late.waited)]
     assert steps_s == pytest.approx([0.05] * 18 + [0.1] * 6)
     assert Late.waited[18] == round(1.8 * S), "there it has caught up"
+
+
+def test_a_recording_that_was_held_up_goes_on_at_once_where_the_game_is(tmp_path: Path) -> None:
+    class Halted(Schedule):
+        """A game that jumps ahead by two seconds at its tenth frame."""
+
+        place_ns: ClassVar[int] = 0
+        given: ClassVar[list[int]] = []
+
+        def position_ns(self) -> int:
+            return self.place_ns
+
+        def wait_for(self, position_ns: int, stop: threading.Event) -> None:
+            del stop
+            cls = type(self)
+            cls.place_ns = max(self.place_ns, position_ns)
+            if len(self.given) == 10:
+                cls.place_ns += 2 * S
+            self.given.append(self.place_ns)
+
+    path = tmp_path / "game.parquet"
+    people = np.zeros((1, 17, 3), np.float32)
+    write_observations(path, [("cam", frame * S // 10, people) for frame in range(60)])
+    surroundings = around(Halted())
+    taken = list(ObservationsSource(path, surroundings).frames(threading.Event()))
+    places = [round((one.capture_time_ns - surroundings.schedule.began_ns) / S, 1) for one in taken]
+    assert places == [n / 10 for n in range(11)] + [n / 10 for n in range(30, 60)]
+    late_s = [round(at / S - place, 2) for at, place in zip(Halted.given, places, strict=True)]
+    assert late_s == [0.0] * 10 + [2.0] + [0.0] * 30
+    assert surroundings.tally.counts == {"player_behind": 19}
