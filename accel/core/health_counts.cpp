@@ -1,6 +1,7 @@
 #include "health_counts.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace tipoff {
 namespace {
@@ -57,13 +58,17 @@ int whose_pictures(const CameraMemory& camera, std::int64_t index, const OpenCou
   return best;
 }
 
-bool strayed(const CameraMemory& camera, std::int64_t index) {
-  if (camera.usual_share.weight < kUsualBlocks || camera.usual_share.value < kUsualLeast) {
-    return false;
-  }
+double share_of_usual(const CameraMemory& camera, std::int64_t index) {
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  const Moving& usual = camera.usual_share;
+  if (usual.weight < kUsualBlocks || usual.value < kUsualLeast) return kNaN;
   const BlockCounts now = counts_of(camera, index, kStrayBlocks);
-  return now.detections >= kStrayDetections &&
-         now.explained < kStrayShare * camera.usual_share.value * now.detections;
+  if (now.detections < kStrayDetections) return kNaN;
+  return now.explained / (usual.value * now.detections);
+}
+
+bool strayed(double share, double others) {
+  return share < kStrayShare && others >= kReturnShare;
 }
 
 bool blinded(const CameraMemory& camera, std::int64_t index) {

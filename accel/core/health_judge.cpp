@@ -1,6 +1,9 @@
 #include "health_judge.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
 
 #include "health_charts.hpp"
 #include "health_counts.hpp"
@@ -8,6 +11,7 @@
 namespace tipoff {
 namespace {
 
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr auto kWindow = static_cast<std::int64_t>(kHealthWindow);
 // Blocks of play from which the baseline is learned before a camera is judged: 4 s.
 constexpr double kLearned = 16.0;
@@ -44,6 +48,7 @@ class Judge {
         charts_(memory, rig) {}
 
   void run() {
+    find_strays();
     for (std::size_t c = 0; c < memory_.cameras.size(); ++c) judge_counts(c);
     for (std::size_t c = 0; c < memory_.cameras.size(); ++c) follow(c);
     chart();
@@ -77,6 +82,30 @@ class Judge {
 
   // ---- what the counts say ----
 
+  // The cameras that see people where nobody is, while the others find them where they are thought
+  // to be. Where those do not, as after a blackout of all cameras, it is the tracks that are
+  // astray.
+  void find_strays() {
+    std::vector<double> shares;
+    for (const CameraMemory& camera : memory_.cameras) {
+      shares.push_back(useless(camera) ? kNaN : share_of_usual(camera, index_));
+    }
+    for (std::size_t c = 0; c < shares.size(); ++c) {
+      strays_.push_back(strayed(shares[c], median_of_others(shares, c)) ? 1 : 0);
+    }
+  }
+
+  // The lower median of the known shares but one; NaN where there are none.
+  static double median_of_others(std::vector<double> shares, std::size_t c) {
+    shares.erase(shares.begin() + static_cast<std::ptrdiff_t>(c));
+    const auto known = std::remove_if(shares.begin(), shares.end(),
+                                      [](double share) { return std::isnan(share); });
+    if (known == shares.begin()) return kNaN;
+    const auto middle = shares.begin() + (known - shares.begin() - 1) / 2;
+    std::nth_element(shares.begin(), middle, known);
+    return *middle;
+  }
+
   void judge_counts(std::size_t c) {
     CameraMemory& camera = memory_.cameras[c];
     if (useless(camera)) {
@@ -88,7 +117,7 @@ class Judge {
     if (other >= 0) {
       withdraw(camera);
       set(camera, Verdict::kSwapped, other);
-    } else if (strayed(camera, index_)) {
+    } else if (strays_[c] != 0) {
       withdraw(camera);
       set(camera, Verdict::kAstray);
     } else if (blinded(camera, index_)) {
@@ -284,6 +313,7 @@ class Judge {
   const std::vector<OpenCounts>& open_;
   std::int64_t index_;
   Charts charts_;
+  std::vector<char> strays_;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,3 +128,24 @@ def test_every_verdict_has_its_sentence(verdict: int, words: str) -> None:
     assert read_health([report], ["b"] if verdict < 6 else ["a"]).cameras[0].words == words.replace(
         "camera b ", "camera b " if verdict < 6 else "camera a ", 1
     )
+
+
+@pytest.mark.parametrize("away_s", [1.0, 1.9, 2.1, 2.35, 3.1, 6.1])
+@pytest.mark.parametrize("lost", [6, 4])
+def test_a_blackout_is_no_cameras_fault(away_s: float, lost: int) -> None:
+    """Everybody is somewhere else by then, and the cameras are where they were."""
+    rate_hz, before_s, after_s = 30, 8, 4
+    frames = round((before_s + away_s + after_s) * rate_hz)
+    plan = preset("standard", cameras=6, people=10, frames=frames, seed=round(100 * away_s))
+    arena = Arena(replace(plan, fps=float(rate_hz)))
+    tracker = accel.Tracker(arena.accel_rig())
+    accused = set()
+    for frame_set in arena.frame_sets():
+        away = before_s <= frame_set.index / rate_hz < before_s + away_s
+        for view in frame_set.views:
+            if not (away and view.camera < lost):
+                tracker.observe(view.camera, view.capture_time_ns, view.keypoints)
+        if not (away and lost == len(arena.rig.names)):
+            tracker.snapshot(frame_set.time_ns)
+        accused |= {camera.camera for camera in tracker.health().accused}
+    assert not accused

@@ -313,6 +313,31 @@ TEST_CASE("a camera that sees people where nobody is is astray, one that sees no
   CHECK(play.verdict() == Verdict::kBlind);
 }
 
+TEST_CASE("where nobody is where he is thought to be, no camera is astray") {
+  Play play(5);
+  play.go(60);
+  play.shown.assign(play.shown.size(), 50);  // as after a blackout, a third is explained
+  play.shown[kCamera] = 15;
+  play.go(9);
+  CHECK(play.verdict() == Verdict::kGood);
+  CHECK(play.others_good());
+  play.shown.assign(play.shown.size(), 150);
+  play.shown[kCamera] = 15;
+  play.go(9);
+  CHECK(play.verdict() == Verdict::kAstray);
+  CHECK(play.others_good());
+}
+
+TEST_CASE("two of five cameras are astray at once") {
+  Play play(5);
+  play.go(60);
+  play.shown[kCamera] = play.shown[4] = 15;
+  play.go(9);
+  CHECK(play.verdict() == Verdict::kAstray);
+  CHECK(play.verdict(4) == Verdict::kAstray);
+  CHECK(play.verdict(0) == Verdict::kGood);
+}
+
 TEST_CASE("a share of detections is explained by images that they lie on") {
   constexpr std::size_t kJoints = 4;
   std::vector<ImagePoint> images;
