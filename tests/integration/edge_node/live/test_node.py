@@ -99,6 +99,30 @@ def test_the_node_says_how_it_does_and_lets_itself_be_run(tmp_path: Path) -> Non
     assert not is_there(game.state / "admin.sock")
 
 
+def test_a_camera_that_comes_and_goes_is_in_step_at_once(tmp_path: Path) -> None:
+    """What it gave at once would be overtaken, and look as if inference could not follow."""
+    game = make_game(tmp_path, seconds=60, loop=True)
+    with NodeProcess(game).start() as node, NodeClient(node.ready["admin"]) as admin:
+        wait_until(lambda: is_serving(node.address), "readiness")
+        time.sleep(1.5)  # So that there is a second of play to be behind.
+        for _ in range(5):
+            admin.remove_camera("cam01")
+            admin.put_camera("cam01", str(tmp_path / "game.parquet"))
+            before = _frames(admin)
+            wait_until(lambda before=before: _frames(admin) > before + 10, "frames")
+        assert _dropped(admin).get("slot_overtaken", 0) <= 10, "a second at once is 22 each time"
+        assert node.stop() == 0
+
+
+def _frames(admin: NodeClient) -> int:
+    return {one.health.name: one.health.frames for one in admin.status().cameras}["cam01"]
+
+
+def _dropped(admin: NodeClient) -> dict[str, int]:
+    found = {one.health.name: one for one in admin.status().cameras}["cam01"]
+    return {one.reason: one.frames for one in found.dropped}
+
+
 def is_there(path: Path) -> bool:
     return path.exists()
 
