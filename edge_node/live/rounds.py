@@ -2,10 +2,10 @@
 
 Cameras share no trigger, differ in rate, and fall silent. A round spans one beat of the fastest
 camera in it, by capture times: whoever should have captured a frame within that beat is waited for,
-and nobody else. It ends as soon as all of those are there, before a camera gives a second frame, or
-when it was held long enough. So a healthy rig waits for its slowest link and for nothing else, and
-a camera that fails costs its hold once, not in every round: whoever misses a beat is not waited for
-until it gives frames again.
+and nobody else. It ends as soon as all of those are there, before a frame of the next beat or a
+second one of a camera, or when it was held long enough. So a healthy rig waits for its slowest link
+and for nothing else, and a camera that fails costs its hold once, not in every round: whoever
+misses a beat is not waited for until it gives frames again.
 
 No clock in here: frames carry when they arrived, and the caller says what time it is.
 """
@@ -18,7 +18,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from edge_node.perception import Frame
 
@@ -28,6 +28,8 @@ MISSED_BEATS = 0.5
 """A camera whose next frame was due so many beats before a round is not waited for."""
 SPAN_BEATS = 0.75
 """Part of a beat that a round spans: what is due later belongs to the next one."""
+LATER_BEATS = 0.9
+"""A frame so many beats after a round's first one is of the next round."""
 SPREAD_NS = 1_000_000_000
 """A capture time so far from the round's median says nothing about when the round was."""
 
@@ -77,13 +79,14 @@ class LiveRounds:
         self._since_ns = 0
 
     def add(self, frame: Frame) -> list[Frame] | None:
-        """Take in a frame; gives the round that this one ended, without it where it was a second.
+        """Take in a frame; gives the round that this one ended: it is the next one's first.
 
         Args:
             frame: With ``arrived_ns``; frames come in order of arrival.
         """
         self._beats.setdefault(frame.camera, Beat()).took(frame)
-        ended = self._end() if frame.camera in self._current else None
+        ends = frame.camera in self._current or self._is_later(frame)
+        ended = self._end() if ends else None
         if not self._current:
             self._since_ns = frame.arrived_ns
         self._current[frame.camera] = frame
@@ -103,16 +106,34 @@ class LiveRounds:
         One that has missed the beat before is silent, or later than the others by a beat: it would
         be waited for in vain.
         """
-        # A camera may have been forgotten since its frame came into the round.
-        beats = [b.interval_ns for camera, b in self._beats.items() if camera in self._current]
-        beat_ns = min((beat for beat in beats if beat is not None), default=0.0)
-        first_ns = min(frame.capture_time_ns for frame in self._current.values())
+        beat_ns = self._beat_ns(self._current)
+        first_ns = self._first_ns()
         missing = (beat for camera, beat in self._beats.items() if camera not in self._current)
         dues = (beat.due_ns() for beat in missing)
         return any(
             due is not None and -MISSED_BEATS * beat_ns < due - first_ns <= SPAN_BEATS * beat_ns
             for due in dues
         )
+
+    def _is_later(self, frame: Frame) -> bool:
+        """Say whether a frame is a beat after the round that waits for somebody who misses it.
+
+        In it, it would take the round's time along, and who was captured with it came too late.
+        """
+        if not self._current:
+            return False
+        beat_ns = self._beat_ns((*self._current, frame.camera))
+        after_ns = frame.capture_time_ns - self._first_ns()
+        return 0.0 < LATER_BEATS * beat_ns <= after_ns < SPREAD_NS
+
+    def _beat_ns(self, cameras: Collection[int]) -> float:
+        """Give the shortest beat of some cameras; 0 where nobody knows any."""
+        # A camera may have been forgotten since its frame came into the round.
+        beats = [self._beats[camera].interval_ns for camera in cameras if camera in self._beats]
+        return min((beat for beat in beats if beat is not None), default=0.0)
+
+    def _first_ns(self) -> int:
+        return min(frame.capture_time_ns for frame in self._current.values())
 
     def wait_ns(self, now_ns: int) -> int | None:
         """Give how long the current round may still be held; None where there is none."""

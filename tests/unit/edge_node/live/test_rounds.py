@@ -180,3 +180,37 @@ def test_cameras_spread_over_the_beat_make_one_round_a_beat() -> None:
     ]
     ended = play(LiveRounds(), arrivals)[9:-1]
     assert {tuple(sorted(cameras)) for _, cameras in ended} == {(0, 1, 2)}
+
+
+def test_a_frame_of_the_next_beat_does_not_come_into_a_round_that_waits() -> None:
+    """One that misses frames is waited for, and one of half the rate is first in the next beat."""
+    frames = []
+    for beat in range(200):
+        for camera in range(4):
+            misses = (camera == 3 and beat % 2 == 0) or (camera == 2 and beat % 5 == 4)
+            late_ns = 0 if camera == 3 else (camera + 1) * MS
+            if not misses:
+                frames.append(frame(camera, beat * PERIOD + late_ns, capture_ns=beat * PERIOD))
+    rounds, ended = LiveRounds(RoundOptions(hold_ns=25 * MS)), []
+    frames.sort(key=lambda f: f.arrived_ns)
+    for now_ns in range(0, 201 * PERIOD, MS):
+        while frames and frames[0].arrived_ns <= now_ns:
+            ended.append(rounds.add(frames.pop(0)))
+        ended.append(rounds.due(now_ns))
+    beats = [{f.capture_time_ns // PERIOD for f in one} for one in ended if one][10:]
+    assert all(len(beat) == 1 for beat in beats)
+    told = sorted({min(beat) for beat in beats})
+    assert told == list(range(told[0], 200)), "each beat has a round of its own"
+
+
+@pytest.mark.parametrize("jump_ns", [2 * 10**9, 3600 * 10**9])
+def test_a_clock_that_has_jumped_ends_no_rounds(jump_ns: int) -> None:
+    frames = [
+        frame(camera, at_ns, capture_ns=at_ns + (jump_ns if camera == 1 else 0))
+        for at_ns, camera in steady(range(4), range(50))
+    ]
+    rounds, ended = LiveRounds(), []
+    for one in frames:
+        ended += [rounds.add(one), rounds.due(one.arrived_ns)]
+    sizes = [len(one) for one in ended if one][10:-1]
+    assert min(sizes) >= 3, sizes
