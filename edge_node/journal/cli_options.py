@@ -42,8 +42,13 @@ def span_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _SPAN = (
-    click.option("--from", "from_ns", type=MOMENT, help="When it begins."),
-    click.option("--to", "to_ns", type=MOMENT, help="When it ends."),
+    click.option(
+        "--from",
+        "from_ns",
+        type=MOMENT,
+        help="From this time on, such as 2026-03-01T19:30:00+00:00, or ns UTC.",
+    ),
+    click.option("--to", "to_ns", type=MOMENT, help="Up to this time."),
     click.option(
         "--last",
         "last_s",

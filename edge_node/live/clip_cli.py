@@ -43,8 +43,7 @@ def clip(session: str, span: Span, out: Path, smoothed: bool, as_json: bool) -> 
 
     Writes CAMERA.mp4, each camera as it was sent, from the key frame before the play, and
     skeletons.mp4: all of them side by side, with the tracks as the journal has them. SESSION is the
-    session's name, or its file. A TIME is such as 2026-03-01T19:30:00+00:00, or ns UTC. The node
-    may be running.
+    session's name, or its file. The node may be running.
 
     \b
     $ tipoff clip game-7 --last 20 --out out/play
