@@ -41,6 +41,8 @@ def run_session(settings: SessionSettings, *, as_json: bool = False) -> None:
                 LiveNode(opened, _announce_json if as_json else _announce).run(stop)
         except ToldToGo:
             _say("told to go before the session was served")
+        finally:
+            opening_is_over()
 
 
 def _announce(node: LiveNode) -> None:

@@ -61,3 +61,47 @@ with on_term(lambda: None):
 """
     done = subprocess.run([sys.executable, "-c", script], timeout=WITHIN_S, check=False)
     assert done.returncode == -15
+
+
+HANGING = """
+import ctypes, os, signal, threading
+from edge_node.signals import ToldToGo, interrupt_on_term
+
+over = interrupt_on_term(0.3)
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.siginterrupt(number, False)
+threading.Timer(0.2, os.kill, (os.getpid(), signal.{number})).start()
+reading, writing = os.pipe()
+{call}
+"""
+NEVER_RETURNS = "ctypes.CDLL(None).read(reading, ctypes.create_string_buffer(1), 1)"
+"""As a sync of a dead disk: the system begins it again after a signal, and Python hears nothing."""
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 0), ("SIGINT", 130)])
+def test_a_process_that_hangs_in_the_system_goes_all_the_same(number: str, code: int) -> None:
+    script = HANGING.format(number=number, call=NEVER_RETURNS)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        timeout=WITHIN_S,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "told to go 0.3 s ago" in done.stderr
+
+
+def test_a_process_that_hears_of_it_cleans_up_as_after_ctrl_c() -> None:
+    call = """
+try:
+    os.read(reading, 1)
+except ToldToGo:
+    over()
+    over()
+    threading.Event().wait(0.6)
+    raise SystemExit(7)
+"""
+    script = HANGING.format(number="SIGTERM", call=call).replace(", False)", ", True)")
+    done = subprocess.run([sys.executable, "-c", script], timeout=WITHIN_S, check=False)
+    assert done.returncode == 7

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from edge_node.journal.codec import decode
 from edge_node.journal.entries import Snapped
 from edge_node.journal.reading import JournalReader
 from edge_node.journal.where import journals_folder, session_folder
-from tests.support.cli import run_tipoff
+from tests.support.cli import run_tipoff, tipoff_command
 from tests.support.disks import build_library, watched
 from tests.support.nodes import PATIENCE_S, NodeProcess, make_game, wait_until
 from tests.support.share import for_others_s, slowed
@@ -36,7 +38,10 @@ DEAD_S = 2.5
 LEAVE_WITHIN_S = 10.0
 """How long a node that is told to go may take, whatever its disk does."""
 REASONS = {"full": "is full", "broken": "cannot be written", "stuck": "has not returned for"}
-FAULTS = tuple(REASONS) if os.environ.get("TIPOFF_FAULTS") == "long" else ("full", "stuck")
+LONG = os.environ.get("TIPOFF_FAULTS") == "long"
+FAULTS = tuple(REASONS) if LONG else ("full", "stuck")
+GOES = {signal.SIGTERM: 0, signal.SIGINT: 130} if LONG else {signal.SIGTERM: 0}
+"""Exit code of a node whose start hangs, by the signal that tells it to go."""
 AVAILABLE, OFF = "available", "off"
 
 
@@ -137,6 +142,32 @@ def test_officials_are_off_while_the_disk_is_dead_and_nothing_is_lost(
     with NodeProcess(game).start() as node, tipoff.Client(node.address) as client:
         with client.stream_tracks(from_sequence=1) as stream:
             assert next(iter(stream)).epoch == 2, "it goes on where it was"
+        assert node.stop() == 0
+
+
+@pytest.mark.parametrize("number", GOES)
+def test_a_node_whose_disk_hangs_while_it_starts_goes_when_it_is_told_to(
+    tmp_path: Path, disk: Path, number: signal.Signals
+) -> None:
+    game, shadow = make_game(tmp_path, seconds=60, loop=True), tmp_path / "shadow"
+    environment = {**os.environ, **watched(disk, game.state, shadow)}
+    (shadow / "stuck").touch()
+    command = [tipoff_command(), "node", "run", str(game.file)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_until((game.state / "journals").is_dir, "the start")
+            time.sleep(0.5)
+            slow, began_s = slowed(), time.monotonic()
+            process.send_signal(number)
+            told = process.communicate(timeout=PATIENCE_S)[1]
+            took_s = time.monotonic() - began_s
+        finally:
+            process.kill()
+    assert process.returncode == GOES[number], told
+    assert "does not answer" in told
+    assert took_s <= LEAVE_WITHIN_S + 1.0 + for_others_s(slow)
+    (shadow / "stuck").unlink()
+    with NodeProcess(game).start() as node:
         assert node.stop() == 0
 
 
