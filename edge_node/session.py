@@ -253,24 +253,29 @@ def fit_crops(plan: PlanOptions) -> PlanOptions:
 
 @contextmanager
 def serving(
-    address: str | None, report: Callable[[str], None], stop_grace_s: float | None = None
+    address: str | None,
+    report: Callable[[str], None],
+    stop_grace_s: Callable[[], float] | None = None,
 ) -> Iterator[str]:
     """Give the gRPC address of a server: a running one, or one started for this block.
 
     Args:
         address: Of the running one; None starts one.
         report: Takes a line at a time about what is going on.
-        stop_grace_s: How long the started one may take to end before it is killed; None: as long
-            as such a server takes.
+        stop_grace_s: Says, when the block ends, how long the started one may take to end before it
+            is killed; None: as long as such a server takes.
     """
     if address is not None:
         yield address
         return
-    from triton_models.server import ServerOptions, TritonServer
+    from triton_models.server import TritonServer
 
-    options = ServerOptions() if stop_grace_s is None else ServerOptions(stop_grace_s=stop_grace_s)
-    with TritonServer(options, report=report) as server:
-        yield server.grpc_address
+    with TritonServer(report=report) as server:
+        try:
+            yield server.grpc_address
+        finally:
+            if stop_grace_s is not None:
+                server.stop_grace_s = stop_grace_s()
 
 
 @contextmanager

@@ -91,6 +91,8 @@ class TritonServer:
         self._options = options or ServerOptions()
         self._report = report
         self._run: Run | None = None
+        self.stop_grace_s = self._options.stop_grace_s
+        """How long it may take to end before it is killed; may be changed while it runs."""
 
     def __enter__(self) -> Self:
         self._run = start(self._options, report=self._report, detached=False)
@@ -104,7 +106,7 @@ class TritonServer:
     ) -> None:
         run, self._run = self._run, None
         if run is not None:
-            stop(run, self._options.stop_grace_s)
+            stop(run, self.stop_grace_s)
 
     @property
     def run(self) -> Run:

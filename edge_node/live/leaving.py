@@ -33,7 +33,9 @@ DRAINED_UNTIL_S = 8.5
 TOLD_UNTIL_S = 9.0
 """whoever watches the node knows the rest,"""
 CLOSED_UNTIL_S = 9.5
-"""and all files and connections are closed."""
+"""all files and connections are closed,"""
+MODELS_UNTIL_S = 9.8
+"""and a models' server that the node has started itself has ended, or is killed."""
 LEAST_S = 0.1
 """What a step has at least, however late it begins."""
 

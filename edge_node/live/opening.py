@@ -28,7 +28,7 @@ from edge_node.journal.keeping import KeepOptions
 from edge_node.journal.keys import NodeKey
 from edge_node.journal.where import journals_folder, session_folder
 from edge_node.live.capacity import CapacityOptions, measure_capacity
-from edge_node.live.leaving import CLOSED_UNTIL_S, Leaving
+from edge_node.live.leaving import CLOSED_UNTIL_S, MODELS_UNTIL_S, Leaving
 from edge_node.live.parts import LoopOptions
 from edge_node.live.resume import resume
 from edge_node.session import connected, fit_crops, models_used, serving
@@ -37,6 +37,7 @@ from tipoff.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from edge_node.area import Area
@@ -48,7 +49,7 @@ S = 1_000_000_000
 
 log = structlog.get_logger(__name__)
 MODELS_END_WITHIN_S = 2.0
-"""How long the models' server that a node started may take to end before it is killed."""
+"""How long the models' server that a node started may take to end before it is killed, at most."""
 _CAPACITY = CapacityOptions(warm_s=0.3, measured_s=1.0)
 """A second of what the session asks of the machine, before it begins."""
 
@@ -102,7 +103,7 @@ def open_parts(settings: SessionSettings, report: Callable[[str], None]) -> Iter
     options = TrackerOptions(lag_ms=settings.tracking.lag_ms)
     leaving = Leaving()
     with ExitStack() as opened:
-        inference = opened.enter_context(_inference(settings, report))
+        inference = opened.enter_context(_inference(settings, report, leaving))
         facts = _facts(settings, rig, options, models)
         journal = Journal.open(journal_folder(settings), facts, key, _journal_options(settings))
         opened.callback(leaving.step, "closing the journal", journal.close, CLOSED_UNTIL_S)
@@ -159,13 +160,12 @@ def _check_cameras(settings: SessionSettings, rig: Rig) -> None:
 
 @contextmanager
 def _inference(
-    settings: SessionSettings, report: Callable[[str], None]
+    settings: SessionSettings, report: Callable[[str], None], leaving: Leaving
 ) -> Iterator[Inference | None]:
     if not settings.sees:
         yield None
         return
-    triton = settings.models.triton
-    with serving(triton, report, MODELS_END_WITHIN_S) as address, connected(address) as client:
+    with _serving(settings, report, leaving) as address, connected(address) as client:
         inference = Inference(client, len(COCO17.joints), settings.models.threshold)
         try:
             yield inference
@@ -174,6 +174,15 @@ def _inference(
                 # Nobody waits for these answers any more, and a server that hangs gives none.
                 client.hang_up()
             inference.close()
+
+
+def _serving(
+    settings: SessionSettings, report: Callable[[str], None], leaving: Leaving
+) -> AbstractContextManager[str]:
+    def grace_s() -> float:
+        return min(MODELS_END_WITHIN_S, leaving.left_s(MODELS_UNTIL_S))
+
+    return serving(settings.models.triton, report, grace_s)
 
 
 def _facts(
