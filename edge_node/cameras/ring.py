@@ -270,8 +270,10 @@ class Ring:
         if camera not in self._written:
             lying = [(each, begun_ns) for each in self._lying(camera, begun)]
             self._written[camera] = lying
-        written = self._written[camera]
+        # A source that is put anew may begin at the same key frame, and write its file anew.
+        written = [one for one in self._written[camera] if one[0].path != begun.path]
         written.append((begun, begun_ns))
+        self._written[camera] = written
         sizes = {segment: size_bytes(segment.path) for segment, _ in written}
         total = sum(sizes.values())
         for (this, this_ns), (after, after_ns) in pairwise(list(written)):

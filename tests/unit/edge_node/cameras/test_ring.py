@@ -111,6 +111,17 @@ def test_old_files_go_and_the_newest_stays(tmp_path: Path) -> None:
     assert all(sum(1 for _ in pictures(each.path)) > 0 for each in kept)
 
 
+def test_a_source_put_anew_at_the_same_key_frame_writes_its_file_anew(tmp_path: Path) -> None:
+    """It counts once: listed twice it went a file early."""
+    stream, packets = encoded(tmp_path, "mjpeg")
+    ring = Ring(tmp_path / "ring", RingOptions(length_s=2.0, segment_s=0.8))
+    for turn in (0, 0, 1, 2, 3):
+        play(ring, "cam", stream, packets, START + turn * S)
+    ring.close()
+    kept = [each.start_ns for each in segments(tmp_path / "ring", "cam")]
+    assert kept == [START + turn * S for turn in range(4)]
+
+
 def test_room_is_bounded_over_restarts(tmp_path: Path) -> None:
     stream, packets = encoded(tmp_path, "mjpeg")
     size = sum(packet.size for packet in packets)
