@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -33,8 +34,16 @@ OUTSIDE = {"__pycache__", "typings"}
 
 
 def _run(command: Sequence[str | Path], cwd: Path) -> str:
+    # A tree on the path would stand before what was installed.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ran = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, cwd=cwd, timeout=600
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=env,
+        timeout=600,
     )
     assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
     return ran.stdout
