@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Shared(Generic[T]):
         self._most = most
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, Future[T]] = OrderedDict()
-        self._workers: ThreadPoolExecutor | None = None
+        self._asked: SimpleQueue[tuple[Hashable, Future[T], Callable[[], T]]] = SimpleQueue()
+        self._worker: threading.Thread | None = None
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Give what is kept under a key; made now where nothing is, by whoever asks first.
@@ -50,10 +52,16 @@ class Shared(Generic[T]):
         with self._lock:
             if key in self._kept:
                 return
-            future = self._promise(key)
-            if self._workers is None:
-                self._workers = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-            self._workers.submit(self._fill, key, future, make)
+            if self._worker is None:
+                # A daemon: where a disk does not answer, it goes with the process.
+                worker = threading.Thread(target=self._work, name="read ahead", daemon=True)
+                worker.start()
+                self._worker = worker
+            self._asked.put((key, self._promise(key), make))
+
+    def _work(self) -> None:
+        while True:
+            self._fill(*self._asked.get())
 
     def _promise(self, key: Hashable) -> Future[T]:
         future = self._kept[key] = Future()
