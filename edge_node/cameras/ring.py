@@ -27,7 +27,7 @@ import av
 import structlog
 
 from edge_node.cameras.packets import TRANSPORT, CameraTap
-from edge_node.cameras.segments import TICK, Segment, segments, size_bytes
+from edge_node.cameras.segments import TICK, Segment, cameras_in, segments, size_bytes
 from tipoff.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class RingOptions:
 
     length_s: float = 600.0
     """How much of each camera."""
-    max_bytes: int = 2_500_000_000
-    """Most bytes of each camera, whatever its length."""
+    max_bytes: int = 20_000_000_000
+    """Most bytes of all cameras, whatever their length; each has an even share."""
     segment_s: float = 10.0
     """About how long a file is: the key frame after that ends it."""
     epoch: int = 0
@@ -107,6 +107,7 @@ class Ring:
         self._refused: set[str] = set()
         self._files: dict[str, _File] = {}
         self._written: dict[str, list[tuple[Segment, int]]] = {}
+        self._cameras = set(cameras_in(folder))
         self._taps = itertools.count()
         self._newest: dict[str, tuple[int, int]] = {}
         self._thread = threading.Thread(target=self._run, name="ring", daemon=True)
@@ -117,6 +118,8 @@ class Ring:
 
         Of the source before nothing is kept any more once the next one has given a packet.
         """
+        with self._lock:
+            self._cameras.add(camera)
         return CameraTap(self, camera, next(self._taps))
 
     @property
@@ -276,11 +279,13 @@ class Ring:
         self._written[camera] = written
         sizes = {segment: size_bytes(segment.path) for segment, _ in written}
         total = sum(sizes.values())
+        with self._lock:
+            share = self._options.max_bytes // len(self._cameras)
         for (this, this_ns), (after, after_ns) in pairwise(list(written)):
             # The next one's beginning is this one's end. A clock that was set back makes files of
             # times to come; how long they have lain counts as well.
             age_ns = max(begun.start_ns - after.start_ns, begun_ns - after_ns)
-            if age_ns > self._options.length_s * _S or total > self._options.max_bytes:
+            if age_ns > self._options.length_s * _S or total > share:
                 total -= sizes[this]
                 written.remove((this, this_ns))
                 this.path.unlink(missing_ok=True)

@@ -248,8 +248,7 @@ def ring_of(settings: SessionSettings, epoch: int) -> Ring | None:
     if not kept.minutes:
         return None
     length_s = 60.0 * kept.minutes
-    room = round(kept.max_gb * 1e9 / max(len(settings.cameras), 1))
-    options = RingOptions(length_s, room, min(kept.segment_s, length_s), epoch)
+    options = RingOptions(length_s, round(kept.max_gb * 1e9), min(kept.segment_s, length_s), epoch)
     return Ring(settings.state / RING, options)
 
 

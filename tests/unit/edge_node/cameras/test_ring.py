@@ -135,6 +135,22 @@ def test_room_is_bounded_over_restarts(tmp_path: Path) -> None:
     assert len(segments(tmp_path / "ring", "cam")) < 6
 
 
+def test_a_camera_that_comes_later_has_its_share_of_the_room(tmp_path: Path) -> None:
+    stream, packets = encoded(tmp_path, "mjpeg")
+    size = sum(packet.size for packet in packets)
+    options = RingOptions(segment_s=0.8, max_bytes=8 * size)
+    ring = Ring(tmp_path / "ring", options)
+    for turn in range(6):
+        play(ring, "cam", stream, packets, START + turn * S)
+    for turn in range(6, 12):
+        for name in ("cam", "late"):
+            play(ring, name, stream, packets, START + turn * S)
+    ring.close()
+    kept = {name: len(segments(tmp_path / "ring", name)) for name in ("cam", "late")}
+    assert max(kept.values()) <= 8 // 2 + 1, kept
+    assert min(kept.values()) >= 8 // 2 - 1, kept
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_files_of_before_a_clock_was_set_back_go_first(tmp_path: Path, restarted: bool) -> None:
     stream, packets = encoded(tmp_path, "mjpeg")
