@@ -47,3 +47,9 @@ class Moment(click.ParamType):  # type: ignore[type-arg] # older versions take n
 
 
 MOMENT = Moment()
+
+
+def show_moment(time_ns: int) -> str:
+    """Write a time as :class:`Moment` reads it, to the millisecond below it."""
+    moment = _EPOCH + time_ns // 1000 * _MICROSECOND
+    return moment.isoformat(timespec="milliseconds")

@@ -15,7 +15,7 @@ from tipoff.console import echo_json, json_option
 
 if TYPE_CHECKING:
     from edge_node.journal.parts import Span
-    from edge_node.journal.reading import Overview
+    from edge_node.journal.reading import JournalReader, Overview
 
 __all__ = ["journal", "replay", "verify"]
 
@@ -81,19 +81,33 @@ def _row(name: str, folder: Path) -> dict[str, Any] | None:
 @json_option
 def info(session: str, journals: Path | None, as_json: bool) -> None:
     """Say what a journal holds and what made it."""
-    from edge_node.journal.reading import JournalReader, begin_again
+    from edge_node.journal.reading import begin_again
     from edge_node.journal.where import find_journal
 
     folder = find_journal(session, journals)
-    found = begin_again(folder, JournalReader.overview)
-    described = _describe(found, folder)
+    found, ends_ns = begin_again(folder, lambda reader: (reader.overview(), _ends_ns(reader)))
+    described = _describe(found, ends_ns, folder)
     if as_json:
         echo_json(described)
     else:
         _show(described)
 
 
-def _describe(found: Overview, folder: Path) -> dict[str, Any]:
+def _ends_ns(reader: JournalReader) -> tuple[int, int] | None:
+    """Give the times of the first and the newest snapshot; None where that cannot be read."""
+    from edge_node.journal.errors import JournalDamagedError
+    from edge_node.journal.parts import ends_of
+
+    try:
+        return ends_of(reader)
+    except JournalDamagedError:
+        return None  # `tipoff verify` says more
+
+
+def _describe(found: Overview, ends_ns: tuple[int, int] | None, folder: Path) -> dict[str, Any]:
+    from edge_node.moments import show_moment
+
+    first, newest = map(show_moment, ends_ns) if ends_ns else ("", "")
     return {
         "session": found.session,
         "folder": str(folder),
@@ -102,6 +116,8 @@ def _describe(found: Overview, folder: Path) -> dict[str, Any]:
         "first_record": found.first,
         "last_record": found.last,
         "epoch": found.epoch,
+        "first_snapshot": first,
+        "newest_snapshot": newest,
         "written_now": found.written,
         "ended": f"{found.ended.reason}: {found.ended.detail}" if found.ended else "",
         "public_key": found.opened.public_key.hex(),
@@ -112,7 +128,7 @@ def _describe(found: Overview, folder: Path) -> dict[str, Any]:
 
 def _show(described: dict[str, Any]) -> None:
     for name, value in described.items():
-        click.echo(f"{name.replace('_', ' '):13} {text(value)}")
+        click.echo(f"{name.replace('_', ' '):15} {text(value)}")
 
 
 @journal.command("export")

@@ -122,7 +122,7 @@ def parts(reader: JournalReader, kind: Kind, span: Span) -> list[Part]:
         NotFoundError: The last seconds are asked for, and the journal has no snapshot yet.
         JournalDamagedError: A file cannot be read.
     """
-    stretches = list(_stretches(reader, kind))
+    stretches = list(_stretches(reader, reader.places, kind))
     plays = _tell_apart(stretches)
     from_ns, to_ns = span.from_ns, span.to_ns
     if span.last_s is not None:
@@ -138,6 +138,17 @@ def parts(reader: JournalReader, kind: Kind, span: Span) -> list[Part]:
         for epochs, play in reversed(plays)
         if (within := [each for each in play if each.from_ns <= to_ns and each.to_ns >= from_ns])
     ]
+
+
+def ends_of(reader: JournalReader) -> tuple[int, int] | None:
+    """Give the times of the first and the newest live snapshot, ns UTC; None where there is none.
+
+    Raises:
+        JournalDamagedError: A file cannot be read.
+    """
+    first = next(_stretches(reader, reader.places, Kind.LIVE), None)
+    last = next(_stretches(reader, reader.places[::-1], Kind.LIVE), None)
+    return None if first is None or last is None else (first.from_ns, last.to_ns)
 
 
 def part_of(reader: JournalReader, span: Span) -> Part:
@@ -178,8 +189,8 @@ def facts_of(reader: JournalReader, part: Part) -> SessionFacts:
     return entry.facts
 
 
-def _stretches(reader: JournalReader, kind: Kind) -> Iterator[_Stretch]:
-    for place in reader.places:
+def _stretches(reader: JournalReader, places: Iterable[Place], kind: Kind) -> Iterator[_Stretch]:
+    for place in places:
         ends = reader.ends(place, kind)
         if ends is not None:
             yield _Stretch(place, ends[0].time_ns, ends[1].time_ns)

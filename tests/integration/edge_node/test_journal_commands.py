@@ -33,6 +33,7 @@ from edge_node.journal.reading import JournalReader
 from edge_node.journal.replaying import Replay, ReplayOptions
 from edge_node.journal.resuming import resume_tracker
 from edge_node.journal.where import session_folder
+from edge_node.moments import show_moment
 from edge_node.ring import HubLimits
 from tests.support.cli import run_tipoff, tipoff_command
 from tests.support.journals import SESSION, Play, facts, key, opened
@@ -78,6 +79,20 @@ def test_journals_are_listed_and_described(journals: Path) -> None:
     assert about["code"]["isa"] == facts().isa
     assert about["last_record"] == rows[0]["last"]
     assert about["written_now"] is False
+    sent = _sent(journals, "live")
+    assert about["first_snapshot"] == show_moment(sent[0].time_ns)
+    assert about["newest_snapshot"] == show_moment(sent[-1].time_ns)
+
+
+def test_a_journal_whose_oldest_file_is_damaged_is_described(
+    journals: Path, tmp_path: Path
+) -> None:
+    folder = session_folder(SESSION, tmp_path)
+    subprocess.run(["cp", "-r", session_folder(SESSION, journals), folder], check=True)
+    oldest = folder / places(folder)[0].name
+    oldest.write_bytes(bytes(oldest.stat().st_size))
+    about = _json("journal", "info", SESSION, "--journals", tmp_path)
+    assert (about["first_snapshot"], about["epoch"]) == ("", 2)
 
 
 def test_a_journal_that_is_not_there_is_named(journals: Path) -> None:

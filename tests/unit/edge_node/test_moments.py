@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from edge_node.moments import MOMENT
+from edge_node.moments import MOMENT, show_moment
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,8 @@ def test_a_time_is_read_to_the_microsecond_and_ns_as_they_are(text: str, time_ns
 def test_what_is_no_time_is_told(text: str, said: str) -> None:
     with pytest.raises(click.BadParameter, match=said):
         MOMENT.convert(text, None, None)
+
+
+@pytest.mark.parametrize("time_ns", [0, 1_772_393_400_000_000_000, 1_772_393_400_123_999_999])
+def test_what_is_shown_is_read_again(time_ns: int) -> None:
+    assert MOMENT.convert(show_moment(time_ns), None, None) == time_ns // 1_000_000 * 1_000_000
