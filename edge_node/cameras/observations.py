@@ -195,6 +195,7 @@ def read_observations(
     Raises:
         SourceError: it is no recording of observations, or is broken.
     """
+    version = _version(path)
     with _opened(path) as file:
         groups = [g for g in range(_groups(file)) if from_ns is None or _reaches(file, g, from_ns)]
         sizes = [file.metadata.row_group(group).total_byte_size for group in groups]
@@ -202,7 +203,6 @@ def read_observations(
             for batch in _batches(file, path, None, groups):
                 yield from _Frames.of(batch, path, _joints(file)).rows(camera, from_ns)
             return
-    version = _version(path)
     for index, group in enumerate(groups):
         frames = _KEPT.get((*version, group), functools.partial(_read_group, path, group))
         for after in groups[index + 1 : index + 2]:
